@@ -1,0 +1,133 @@
+"""The size of an accelerator: everything that is fixed in the bitstream."""
+
+import math
+from dataclasses import asdict, dataclass
+
+from ..model.config import MAX_BATCH, RANK_BITS
+
+__all__ = ["TILE", "PASS_LIMIT", "ArrayConfig"]
+
+TILE = 16
+"""Side of a weight tile: neurons a column works on at once, and bits of an operand word."""
+
+PASS_LIMIT = MAX_BATCH
+"""Most passes over the array that a batch can take: one sample at a time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrayConfig:
+    """Shape of the array and of its memories.
+
+    Parameters
+    ----------
+    columns
+        Processing elements in the systolic chain; tiles march from each to the next.
+    lanes
+        Samples that one processing element works on at once. The array works on `columns · lanes` samples.
+    update_lanes
+        U: counters updated per cycle; 8, or a multiple of 16 by a power of two up to 256.
+    counter_bits
+        B: width of a counter, 5 to 12.
+    tiles
+        Depth of the weight memory, in tiles of 16 × 16 weights.
+    operand_words
+        Depth of a lane's operand memory, in pairs of 16-bit words: what its samples' inputs, activations and
+        errors may take in all its passes.
+    input_buffers
+        1, or 2 to load the next batch's operands while the first layer still reads this one's.
+    replay_words
+        Depth of the replay memory, in words of max(16, U) bits: two batches' inputs, one batch's hidden
+        activations, and the prototypes.
+    rank_words
+        Depth of a lane's rank memory: hidden neurons below the last layer times passes.
+    winner_words
+        Depth of a column's winner memory: groups of all layers times passes.
+    counter_words
+        Depth of the counter memory, in words of U counters.
+    counter_memory
+        "block", or "spram" for the single-ported memory of the iCE40 UltraPlus.
+    fan_in
+        Widest layer input that the sums have room for.
+    classes
+        Most classes.
+    statistic_width
+        Width of the statistics counters, which wrap.
+
+    Raises
+    ------
+    ValueError
+        A field is out of its range.
+    """
+
+    columns: int = 1
+    lanes: int = 2
+    update_lanes: int = 8
+    counter_bits: int = 8
+    tiles: int = 256
+    operand_words: int = 256
+    input_buffers: int = 1
+    replay_words: int = 1280
+    rank_words: int = 1024
+    winner_words: int = 256
+    counter_words: int = 16384
+    counter_memory: str = "block"
+    fan_in: int = 1023
+    classes: int = 16
+    statistic_width: int = 32
+
+    def __post_init__(self):
+        _check("columns", self.columns, 1, 32)
+        _check("lanes", self.lanes, 1, 32)
+        if self.update_lanes not in (8, 16, 32, 64, 128, 256):
+            raise ValueError(f"update_lanes must be 8, 16, 32, 64, 128 or 256, not {self.update_lanes!r}")
+        _check("counter_bits", self.counter_bits, 5, 12)
+        for name in ("tiles", "operand_words", "replay_words", "rank_words", "winner_words", "counter_words"):
+            _check(name, getattr(self, name), 2, 1 << 16)
+        _check("input_buffers", self.input_buffers, 1, 2)
+        _check("fan_in", self.fan_in, 2, 4095)
+        _check("classes", self.classes, 2, 128)
+        _check("statistic_width", self.statistic_width, 8, 32)
+        if self.counter_memory not in ("block", "spram"):
+            raise ValueError(f'counter_memory must be "block" or "spram", not {self.counter_memory!r}')
+        if self.counter_memory == "spram" and self.update_lanes * self.counter_bits > 64:
+            raise ValueError("counter_memory \"spram\" is 64 bits wide, not "
+                             f"{self.update_lanes} counters of {self.counter_bits} bits")
+
+    @property
+    def samples(self) -> int:
+        """Samples in the array at once."""
+        return self.columns * self.lanes
+
+    @property
+    def bit_ops(self) -> int:
+        """XNOR-popcount bit operations per cycle."""
+        return self.samples * TILE * TILE
+
+    @property
+    def sum_width(self) -> int:
+        """Bits of a popcount total, 0 … fan_in."""
+        return self.fan_in.bit_length()
+
+    @property
+    def update_words(self) -> int:
+        """Tile words that one counter word covers; 1 also where it covers half a word."""
+        return max(1, self.update_lanes // TILE)
+
+    @property
+    def rank_bits(self) -> int:
+        """Bits of a stored rank: part of the rule."""
+        return RANK_BITS
+
+    @property
+    def counter_bytes(self) -> int:
+        """Bytes that carry a counter over the link."""
+        return math.ceil(self.counter_bits / 8)
+
+    def to_dict(self) -> dict:
+        """JSON-ready fields, for build hashes and reports."""
+        return asdict(self)
+
+
+def _check(name: str, value: int, low: int, high: int) -> None:
+    if not (isinstance(value, int) and low <= value <= high):
+        raise ValueError(f"{name} must be an integer from {low} to {high}, not {value!r}")
