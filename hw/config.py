@@ -5,14 +5,10 @@ from dataclasses import asdict, dataclass
 
 from ..model.config import MAX_BATCH, RANK_BITS
 
-__all__ = ["TILE", "PASS_LIMIT", "ArrayConfig"]
+__all__ = ["TILE", "ArrayConfig"]
 
 TILE = 16
 """Side of a weight tile: neurons a column works on at once, and bits of an operand word."""
-
-PASS_LIMIT = MAX_BATCH
-"""Most passes over the array that a batch can take: one sample at a time."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class ArrayConfig:
@@ -33,19 +29,23 @@ class ArrayConfig:
     operand_words
         Depth of a lane's operand memory, in pairs of 16-bit words: what its samples' inputs, activations and
         errors may take in all its passes.
-    input_buffers
-        1, or 2 to load the next batch's operands while the first layer still reads this one's.
+    pipelined
+        Registers behind the memories, for families whose block RAM is slow against the rest.
     replay_words
-        Depth of the replay memory, in words of max(16, U) bits: two batches' inputs, one batch's hidden
-        activations, and the prototypes.
+        Depth of the replay memory, in words of max(16, U) bits: two batches' inputs and one batch's hidden
+        activations, for the updates.
     rank_words
         Depth of a lane's rank memory: hidden neurons below the last layer times passes.
     winner_words
-        Depth of a column's winner memory: groups of all layers times passes.
+        Depth of a column's winner memory: groups of all layers, results and labels, times passes.
     counter_words
         Depth of the counter memory, in words of U counters.
     counter_memory
         "block", or "spram" for the single-ported memory of the iCE40 UltraPlus.
+    program_words
+        Depth of the program memory: the records of the sequencer and the prototypes.
+    scan_ahead
+        Rows that the search for updates may run ahead of the updates.
     fan_in
         Widest layer input that the sums have room for.
     classes
@@ -65,12 +65,14 @@ class ArrayConfig:
     counter_bits: int = 8
     tiles: int = 256
     operand_words: int = 256
-    input_buffers: int = 1
+    pipelined: bool = False
     replay_words: int = 1280
     rank_words: int = 1024
     winner_words: int = 256
     counter_words: int = 16384
     counter_memory: str = "block"
+    program_words: int = 256
+    scan_ahead: int = 1
     fan_in: int = 1023
     classes: int = 16
     statistic_width: int = 32
@@ -83,7 +85,8 @@ class ArrayConfig:
         _check("counter_bits", self.counter_bits, 5, 12)
         for name in ("tiles", "operand_words", "replay_words", "rank_words", "winner_words", "counter_words"):
             _check(name, getattr(self, name), 2, 1 << 16)
-        _check("input_buffers", self.input_buffers, 1, 2)
+        _check("program_words", self.program_words, 64, 1024)
+        _check("scan_ahead", self.scan_ahead, 1, 8)
         _check("fan_in", self.fan_in, 2, 4095)
         _check("classes", self.classes, 2, 128)
         _check("statistic_width", self.statistic_width, 8, 32)
@@ -112,6 +115,16 @@ class ArrayConfig:
     def update_words(self) -> int:
         """Tile words that one counter word covers; 1 also where it covers half a word."""
         return max(1, self.update_lanes // TILE)
+
+    @property
+    def passes(self) -> int:
+        """Passes over the array that a full batch takes."""
+        return -(-MAX_BATCH // self.samples)
+
+    @property
+    def read_latency(self) -> int:
+        """Cycles from a memory's address to its data."""
+        return 2 if self.pipelined else 1
 
     @property
     def rank_bits(self) -> int:

@@ -21,7 +21,7 @@ class CoreSignature(wiring.Signature):
     Members
     -------
     i_program : In(stream)
-        Program memory write: `data` (16 bits) to `address` (8 bits). Taken only while idle.
+        Program memory write: `data` (16 bits) to `address` (10 bits). Taken only while idle.
     i_row : In(stream)
         Row transfer: `words` counter words from word `first` of row `row` of layer `layer` (0: the first; the one
         after the last is the classifier), to the core if `write`, else from it. Taken only while idle.
@@ -45,7 +45,7 @@ class CoreSignature(wiring.Signature):
 
     def __init__(self, config: ArrayConfig):
         super().__init__({
-            "i_program": In(stream.Signature(data.StructLayout({"address": 8, "data": 16}))),
+            "i_program": In(stream.Signature(data.StructLayout({"address": 10, "data": 16}))),
             "i_row": In(stream.Signature(data.StructLayout(
                 {"layer": 4, "row": 12, "first": 12, "words": 12, "write": 1}))),
             "i_counter": In(stream.Signature(signed(config.counter_bits))),

@@ -59,7 +59,7 @@ class StepResult:
     row_updates
         Rows updated, summed over samples and layers.
     saturations
-        Counter steps (own or reinforcing) that found the counter at its end already.
+        Counter updates that lost a step (own or reinforcing) because the counter was at its end.
     """
 
     predictions: np.ndarray
@@ -141,19 +141,19 @@ def update_row(config: NetworkConfig, k: np.ndarray, row: int, step: np.ndarray,
     """The counters of one row after sample number `time` has updated it (Eq. 9 on the odd lattice).
 
     Each counter takes its ±1 `step`, saturating; then those with `(i + row + time) mod R == 0` move one more step
-    away from zero (h = 2k + 1: up from k ≥ 0, down from k < 0), saturating. Returns counters and saturation events.
+    away from zero (h = 2k + 1: up from k ≥ 0, down from k < 0), saturating. Returns the counters and how many of them lost a step.
     """
     low, high = config.counter_min, config.counter_max
     moved = k.astype(np.int32) + step
     clipped = np.clip(moved, low, high)
-    saturations = np.count_nonzero(moved != clipped)
+    lost = moved != clipped
     if config.reinforcement:
         lane = -(row + time) % config.reinforcement
         picked = clipped[lane :: config.reinforcement]
         pushed = np.where(picked >= 0, picked + 1, picked - 1)
         clipped[lane :: config.reinforcement] = np.clip(pushed, low, high)
-        saturations += np.count_nonzero((pushed < low) | (pushed > high))
-    return clipped.astype(k.dtype), int(saturations)
+        lost[lane :: config.reinforcement] |= (pushed < low) | (pushed > high)
+    return clipped.astype(k.dtype), int(np.count_nonzero(lost))
 
 
 def train_batch(config: NetworkConfig, state: State, inputs: np.ndarray, labels: np.ndarray) -> StepResult:

