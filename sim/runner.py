@@ -5,10 +5,10 @@
     run_bench(Popcount(width=64), "bitprop.sim.bench_popcount", tests=3, parameters={"width": 64})
 
 The bench is an importable module of `cocotb.test` functions. It reads `parameters` back by
-`bench_parameters()`, runs inside its own empty directory (so it may leave files there for the caller) and finds
-the component's ports under their Verilog names: member `i_row` with `payload` becomes `dut.i_row__payload`,
-payloads are plain integers (see `streams.flatten`), clock and reset are `dut.clk` and `dut.rst`. Only ports can
-be seen; everything inside is left to the optimiser.
+`bench_parameters()`, runs inside its own empty directory (so it may leave files there for the caller) and
+finds the component's ports under their Verilog names: member `i_row` with `payload` becomes
+`dut.i_row__payload`, payloads are plain integers (see `streams.flatten`), clock and reset are `dut.clk` and
+`dut.rst`. Only ports can be seen; everything inside is left to the optimiser.
 """
 
 import fcntl
@@ -18,6 +18,7 @@ import os
 import re
 import shutil
 import sys
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -37,7 +38,7 @@ BUILD_DIRECTORY = Path("build/sim")
 _TOP = "top"
 _PARAMETERS_FILE = "parameters.json"
 _NEEDED = ("g++", "make", "perl")
-"""Programs that compiling needs and that Python packages do not bring; Debian's packages have the same names."""
+"""Programs that compiling needs and that no Python package brings; Debian's packages have the same names."""
 
 
 class BenchError(AssertionError):
@@ -102,9 +103,7 @@ def build_model(component: wiring.Component, *, optimize: bool = False, waves: b
         runner = get_runner("verilator")
         try:
             with _environment():
-                # Verilator's own runtime is the same in every model; compiling it anew would take most of the time.
-                if runtime.exists():
-                    shutil.copytree(runtime, model, dirs_exist_ok=True, copy_function=shutil.copyfile)
+                _reuse_runtime(runtime, model)
                 runner.build(
                     sources=[VerilatorControlFile(directory / f"{_TOP}.vlt"), directory / f"{_TOP}.v"],
                     hdl_toplevel=_TOP, hdl_library=_TOP, build_args=options, build_dir=model,
@@ -226,6 +225,16 @@ def _locked(path: Path):
     with open(path, "w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+def _reuse_runtime(runtime: Path, model: Path) -> None:
+    """Verilator's own runtime is the same in every model; compiling it anew would take most of the time."""
+    if runtime.exists():
+        model.mkdir(exist_ok=True)
+        soon = time.time() + 3600  # later than the makefile that is about to be written, so that make keeps it
+        for path in runtime.iterdir():
+            shutil.copyfile(path, model / path.name)
+            os.utime(model / path.name, (soon, soon))
 
 
 def _keep_runtime(model: Path, runtime: Path) -> None:

@@ -9,8 +9,9 @@
     sink.check_empty()
 
 All drivers change their signals at the falling edge and read what came of it while the clock is low: what is
-valid and ready then is transferred by the next rising edge. That holds in any simulator, and with combinational
-paths from inputs to outputs. A bench that drives other ports by itself should do so at the falling edge too.
+valid and ready then is transferred by the next rising edge. That holds in any simulator, and with
+combinational paths from inputs to outputs. A bench that drives other ports by itself should do so at the
+falling edge too.
 """
 
 import random
