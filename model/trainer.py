@@ -1,0 +1,142 @@
+"""The epoch loop: order of samples, validation, the best snapshot, history. The same for every rule and device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+
+from .config import MAX_BATCH
+from .data import Dataset
+from .learners import Learner
+from .random import ORDER, generator
+
+__all__ = ["EpochRecord", "Training", "accuracy", "epoch_batches"]
+
+
+def epoch_batches(seed: int, epoch: int, count: int, batch: int = MAX_BATCH) -> list[np.ndarray]:
+    """The index arrays of every batch of epoch number `epoch` (from 0) over `count` samples, in order.
+
+    Depends on the arguments only, so whoever replays a training (a device, a resumed run) sees the same batches.
+    All hold `batch` samples but the last, which holds what is left.
+    """
+    if count < 1 or batch < 1:
+        raise ValueError(f"count and batch must be at least 1, not {count} and {batch}")
+    order = generator(seed, ORDER, epoch).permutation(count)
+    return [order[start : start + batch] for start in range(0, count, batch)]
+
+
+def accuracy(predictions: np.ndarray, labels: np.ndarray) -> float:
+    """Fraction of equal entries, 0 … 1."""
+    return float(np.mean(predictions == labels))
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """What one epoch reached, as fractions 0 … 1.
+
+    epoch
+        From 1.
+    training
+        Accuracy of the predictions made while training, each before its batch's update.
+    validation
+        Accuracy on the validation part after the epoch.
+    best
+        Whether no earlier epoch validated as well.
+    """
+
+    epoch: int
+    training: float
+    validation: float
+    best: bool
+
+
+@dataclass
+class Training:
+    """A training in progress: everything but the data that is needed to go on with the same bits.
+
+    learner
+        What is trained.
+    epoch
+        Epochs finished.
+    batch
+        Batches of the epoch in work that are done.
+    errors
+        Wrong predictions in those.
+    history
+        One record a finished epoch.
+    best
+        The learner's arrays after the epoch that validated best, the first of equals; None before the first.
+    """
+
+    learner: Learner
+    epoch: int = 0
+    batch: int = 0
+    errors: int = 0
+    history: list[EpochRecord] = field(default_factory=list)
+    best: dict[str, np.ndarray] | None = None
+
+    @property
+    def best_record(self) -> EpochRecord | None:
+        """The record of the epoch that `best` was taken after."""
+        return next((record for record in reversed(self.history) if record.best), None)
+
+    def batches(self, dataset: Dataset) -> list[np.ndarray]:
+        """All batches of the epoch in work."""
+        return epoch_batches(self.learner.seed, self.epoch, len(dataset.train.labels), self.learner.batch)
+
+    def run(self, dataset: Dataset, epochs: int) -> Iterator[EpochRecord]:
+        """Train until `epochs` are finished in all; yields each epoch's record as it ends.
+
+        May be left at any point (also by an exception between two batches) and called again.
+        """
+        while self.epoch < epochs:
+            for _ in self.run_batches(dataset):
+                pass
+            yield self.end_epoch(dataset)
+
+    def run_batches(self, dataset: Dataset) -> Iterator[int]:
+        """Train on the batches left of the epoch in work; yields the number done after each."""
+        train = dataset.train
+        for index in self.batches(dataset)[self.batch :]:
+            predictions = self.learner.train(train.inputs[index], train.labels[index])
+            # One statement keeps both in step when Ctrl-C comes between two lines.
+            self.batch, self.errors = (
+                self.batch + 1,
+                self.errors + int(np.count_nonzero(predictions != train.labels[index])),
+            )
+            yield self.batch
+
+    def end_epoch(self, dataset: Dataset) -> EpochRecord:
+        """Validate, keep the snapshot if it is the best, tell the learner; returns the record."""
+        training = 1 - self.errors / len(dataset.train.labels)
+        validation = accuracy(self.learner.predict(dataset.validation.inputs), dataset.validation.labels)
+        best = self.best_record is None or validation > self.best_record.validation
+        record = EpochRecord(self.epoch + 1, training, validation, best)
+        self.history.append(record)
+        if best:
+            self.best = self.learner.arrays()
+        self.epoch, self.batch, self.errors = self.epoch + 1, 0, 0
+        self.learner.end_epoch(1 - training, record.epoch - self.best_record.epoch)
+        return record
+
+    def best_accuracy(self, inputs: np.ndarray, labels: np.ndarray) -> float:
+        """Accuracy of the best snapshot; the learner is left as it was."""
+        if self.best is None:
+            raise RuntimeError("no epoch has been finished, so there is no best snapshot")
+        current = self.learner.arrays()
+        try:
+            self.learner.load(self.best)
+            return accuracy(self.learner.predict(inputs), labels)
+        finally:
+            self.learner.load(current)
+
+    def progress(self) -> dict:
+        """JSON-ready: epoch, batch, errors, history."""
+        return {
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "errors": self.errors,
+            "history": [asdict(record) for record in self.history],
+        }
