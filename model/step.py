@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .blas import one_thread
 from .config import MAX_BATCH, RANK_BITS, NetworkConfig
 
 
@@ -102,18 +103,23 @@ def trigger(config: NetworkConfig, logits: np.ndarray, labels: np.ndarray) -> np
 
 
 def backward(
-    config: NetworkConfig, weights: list[np.ndarray], sums: list[np.ndarray], targets: np.ndarray
+    config: NetworkConfig,
+    weights: list[np.ndarray],
+    sums: list[np.ndarray],
+    targets: np.ndarray,
+    paper_ties: bool = False,
 ) -> list[np.ndarray]:
     """Desired activations a*_1 … a*_L: int8 `(batch, K_l)`, 0 where a neuron has no opinion (Eq. 2–7).
 
     `a*_l = sign(W_{l+1}^T (g ⊙ a*_{l+1}))` with the gate `g_i = |z_{l+1,i}| ≤ θ_{l+1}`; a zero vote is neither
-    updated nor propagated further back.
+    updated nor propagated further back, unless `paper_ties` asks for the published sign(0) = +1.
     """
     desired = [targets]
     for layer in range(config.depth - 1, 0, -1):
         gate = np.abs(sums[layer]) <= config.gates[layer]
         votes = matvec(gate * desired[0], weights[layer].T)
-        desired.insert(0, np.sign(votes).astype(np.int8))
+        opinions = np.where(votes >= 0, 1, -1) if paper_ties else np.sign(votes)
+        desired.insert(0, opinions.astype(np.int8))
     return desired
 
 
@@ -156,6 +162,7 @@ def update_row(config: NetworkConfig, k: np.ndarray, row: int, step: np.ndarray,
     return clipped.astype(k.dtype), int(np.count_nonzero(lost))
 
 
+@one_thread
 def train_batch(config: NetworkConfig, state: State, inputs: np.ndarray, labels: np.ndarray) -> StepResult:
     """Train on one batch in place: W is held for the batch, the counters take its samples in order.
 
@@ -181,6 +188,7 @@ def train_batch(config: NetworkConfig, state: State, inputs: np.ndarray, labels:
     return StepResult(logits.argmax(axis=1), triggered, row_updates, saturations)
 
 
+@one_thread
 def infer(config: NetworkConfig, state: State, inputs: np.ndarray) -> np.ndarray:
     """Predicted classes, int64 `(n,)`, of ±1 `inputs` `(n, K_0)`: argmax, lowest index on a tie."""
     activations, _ = forward(config, state.weights(), inputs)
