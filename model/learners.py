@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
 
-from .config import NetworkConfig
+from .config import MAX_BATCH, NetworkConfig
 from .initial import initial_state
+from .paper import (
+    PaperConfig,
+    PaperState,
+    end_paper_epoch,
+    initial_paper_state,
+    paper_infer,
+    paper_train_batch,
+)
 from .step import State, infer, train_batch
 
-__all__ = ["HardwareLearner", "Learner"]
+__all__ = ["RULES", "HardwareLearner", "Learner", "PaperLearner", "build_learner", "state_arrays", "state_from_arrays"]
 
 INFERENCE_BATCH = 2048
 """Samples inferred at once: bounds the memory of a prediction."""
@@ -38,9 +47,9 @@ class Learner(Protocol):
     def predict(self, inputs: np.ndarray) -> np.ndarray:
         """Predicted classes, int64 `(n,)`."""
 
-    def end_epoch(self, training_error: float, stagnant: int) -> None:
-        """Told after each epoch: the error rate of the training predictions, 0 … 1, and how many epochs ago
-        validation was best."""
+    def end_epoch(self, training_error: float, improved: bool) -> None:
+        """Told after each epoch: the error rate of the training predictions, 0 … 1, and whether validation was
+        better than ever before."""
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Copies of everything that training changes, by name."""
@@ -68,6 +77,8 @@ class HardwareLearner:
     def __init__(self, config: NetworkConfig, state: State | None = None, batch: int = 32):
         self.config = config
         self.state = initial_state(config) if state is None else state
+        if not 1 <= batch <= MAX_BATCH:
+            raise ValueError(f"batch must be from 1 to {MAX_BATCH}, not {batch}")
         self.batch = batch
 
     @property
@@ -81,14 +92,9 @@ class HardwareLearner:
 
     def predict(self, inputs: np.ndarray) -> np.ndarray:
         """Predicted classes, int64 `(n,)`."""
-        return np.concatenate(
-            [
-                infer(self.config, self.state, inputs[start : start + INFERENCE_BATCH])
-                for start in range(0, len(inputs), INFERENCE_BATCH)
-            ]
-        )
+        return _in_pieces(lambda piece: infer(self.config, self.state, piece), inputs)
 
-    def end_epoch(self, training_error: float, stagnant: int) -> None:
+    def end_epoch(self, training_error: float, improved: bool) -> None:
         """Nothing changes between epochs."""
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -102,6 +108,89 @@ class HardwareLearner:
     def describe(self) -> dict[str, Any]:
         """The network and the batch size."""
         return {"network": self.config.to_dict(), "batch": self.batch}
+
+
+class PaperLearner:
+    """The rule as published (`paper.paper_train_batch`).
+
+    config
+        The network.
+    state
+        Where to start; default `initial_paper_state(config)`. It is trained in place.
+    batch
+        At least 1 sample.
+    """
+
+    rule = "paper"
+
+    def __init__(self, config: PaperConfig, state: PaperState | None = None, batch: int = 100):
+        self.config = config
+        self.state = initial_paper_state(config) if state is None else state
+        if batch < 1:
+            raise ValueError(f"batch must be at least 1, not {batch}")
+        self.batch = batch
+
+    @property
+    def seed(self) -> int:
+        """Seeds the order of samples."""
+        return self.config.seed
+
+    def train(self, inputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Train on one batch; returns its predictions."""
+        return paper_train_batch(self.config, self.state, inputs, labels).predictions
+
+    def predict(self, inputs: np.ndarray) -> np.ndarray:
+        """Predicted classes, int64 `(n,)`."""
+        return _in_pieces(lambda piece: paper_infer(self.config, self.state, piece), inputs)
+
+    def end_epoch(self, training_error: float, improved: bool) -> None:
+        """Sets E_e of the next epoch and moves the group schedule."""
+        end_paper_epoch(self.config, self.state, training_error, improved)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """`hidden_1` … `hidden_L`, `classifier`, `groups`, `error`, `batches`, `waited`."""
+        state = self.state
+        return {f"hidden_{layer}": h.copy() for layer, h in enumerate(state.hidden, start=1)} | {
+            "classifier": state.classifier.copy(),
+            "groups": np.array(state.groups),
+            "error": np.float64(state.error),
+            "batches": np.int64(state.batches),
+            "waited": np.int64(state.waited),
+        }
+
+    def load(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take over what `arrays` returned."""
+        self.state = PaperState(
+            [np.array(arrays[f"hidden_{layer}"]) for layer in range(1, self.config.depth + 1)],
+            np.array(arrays["classifier"]),
+            tuple(int(group) for group in arrays["groups"]),
+            float(arrays["error"]),
+            int(arrays["batches"]),
+            int(arrays["waited"]),
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """The network and the batch size."""
+        return {"network": self.config.to_dict(), "batch": self.batch}
+
+
+RULES = ("hardware", "paper")
+"""Names of the rules."""
+
+
+def build_learner(rule: str, description: dict[str, Any]) -> Learner:
+    """A fresh learner of one of `RULES` from what its `describe` returned."""
+    if rule == "hardware":
+        return HardwareLearner(NetworkConfig.from_dict(description["network"]), batch=description["batch"])
+    if rule == "paper":
+        return PaperLearner(PaperConfig(**description["network"]), batch=description["batch"])
+    raise ValueError(f"rule must be one of {', '.join(RULES)}, not {rule!r}")
+
+
+def _in_pieces(predict: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray) -> np.ndarray:
+    """Predictions of all inputs, so many at a time that memory stays small."""
+    starts = range(0, len(inputs), INFERENCE_BATCH)
+    return np.concatenate([predict(inputs[start : start + INFERENCE_BATCH]) for start in starts])
 
 
 def state_arrays(state: State) -> dict[str, np.ndarray]:

@@ -118,7 +118,7 @@ class Training:
         if best:
             self.best = self.learner.arrays()
         self.epoch, self.batch, self.errors = self.epoch + 1, 0, 0
-        self.learner.end_epoch(1 - training, record.epoch - self.best_record.epoch)
+        self.learner.end_epoch(1 - training, best)
         return record
 
     def best_accuracy(self, inputs: np.ndarray, labels: np.ndarray) -> float:

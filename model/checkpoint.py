@@ -1,0 +1,112 @@
+"""A training in one `.npz` file: what was reached, and all that is needed to go on with the same bits."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .learners import Learner, build_learner
+from .trainer import EpochRecord, Training
+
+__all__ = ["FORMAT", "Checkpoint", "load_checkpoint", "save_checkpoint"]
+
+FORMAT = 1
+"""Version of the file's layout."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds.
+
+    training
+        The training as it was, its learner rebuilt.
+    about
+        JSON-ready notes of whoever saved it, such as the data set's name.
+    """
+
+    training: Training
+    about: dict[str, Any]
+
+    def best_learner(self) -> Learner:
+        """A learner as it was after the epoch that validated best; before the first epoch, as it is now."""
+        learner = self.training.learner
+        other = build_learner(learner.rule, learner.describe())
+        other.load(learner.arrays() if self.training.best is None else self.training.best)
+        return other
+
+
+def save_checkpoint(path: str | os.PathLike, training: Training, about: dict[str, Any] | None = None) -> Path:
+    """Write a training to `path` as a compressed `.npz`; an older file is replaced in one step or not at all.
+
+    Arrays: the learner's by their names (`counters_1` …, `classifier`, `samples`), the best snapshot's with `best_`
+    before them, and `meta`, a JSON text with format, rule, configuration, progress, history and notes.
+    """
+    path = Path(path)
+    learner = training.learner
+    meta = {
+        "format": FORMAT,
+        "rule": learner.rule,
+        "config": learner.describe(),
+        "progress": training.progress(),
+        "about": about or {},
+    }
+    arrays = dict(learner.arrays())
+    if training.best is not None:
+        arrays |= {f"best_{name}": array for name, array in training.best.items()}
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez_compressed(file, meta=np.array(json.dumps(meta)), **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def load_checkpoint(path: str | os.PathLike) -> Checkpoint:
+    """Read what `save_checkpoint` wrote.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        It is not a checkpoint, is damaged, or has another format version.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        meta = json.loads(str(arrays.pop("meta")))
+        version = meta["format"]
+    except FileNotFoundError:
+        raise
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is not a checkpoint, or is damaged: {error}") from error
+    if version != FORMAT:
+        raise ValueError(f"{path} has checkpoint format {version}, this program reads {FORMAT}")
+    try:
+        learner = build_learner(meta["rule"], meta["config"])
+        learner.load({name: array for name, array in arrays.items() if not name.startswith("best_")})
+        progress = meta["progress"]
+        best = {name.removeprefix("best_"): array for name, array in arrays.items() if name.startswith("best_")}
+        training = Training(
+            learner,
+            progress["epoch"],
+            progress["batch"],
+            progress["errors"],
+            [EpochRecord(**record) for record in progress["history"]],
+            best or None,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    return Checkpoint(training, meta["about"])
