@@ -1,0 +1,210 @@
+"""Commands of the model: train, eval, inspect."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from .checkpoint import load_checkpoint, save_checkpoint
+from .config import NetworkConfig
+from .data import Dataset, dataset_names, load_dataset
+from .initial import initial_counters
+from .learners import RULES, HardwareLearner, Learner, PaperLearner
+from .paper import PaperConfig
+from .step import visible
+from .trainer import Training, accuracy
+
+app = typer.Typer(help="Train and look at binary networks in the golden model.", no_args_is_help=True)
+_console = Console(stderr=True)
+
+DataOption = Annotated[str, typer.Option("--data", help=f"Data set: {', '.join(dataset_names())}.")]
+FolderOption = Annotated[Path | None, typer.Option("--data-dir", help="Local copy of the data sets' files.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+@app.command()
+def train(
+    data: DataOption = "digits",
+    layers: Annotated[str, typer.Option(help="Widths, input first; 0 for the data set's own input width.")] = "0,64,64",
+    rule: Annotated[str, typer.Option(help=f"Training rule: {', '.join(RULES)}.")] = "hardware",
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs in all, those before --resume included.")] = 30,
+    batch: Annotated[int | None, typer.Option(min=1, help="Samples a batch: 32, or 100 with the paper's rule.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seeds counters, classifier and order of samples.")] = 0,
+    settings: Annotated[
+        str, typer.Option("--set", help='More fields of the network as JSON, such as \'{"reinforcement": 16}\'.')
+    ] = "{}",
+    out: Annotated[Path | None, typer.Option(help="Checkpoint to write: at the end, and on Ctrl-C.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on from a checkpoint; its network and data are kept.")] = None,
+    data_dir: FolderOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a network; the epoch that validates best is the one reported."""
+    with _clear_errors():
+        if resume:
+            checkpoint = load_checkpoint(resume)
+            training, data = checkpoint.training, checkpoint.about.get("data", data)
+            out = out or resume
+            dataset = load_dataset(data, data_dir)
+        else:
+            dataset = load_dataset(data, data_dir)
+            training = Training(_new_learner(rule, layers, dataset, batch, seed, json.loads(settings)))
+        if out is not None and not out.absolute().parent.is_dir():
+            raise ValueError(f"the folder of {out} does not exist")
+    try:
+        _run(training, dataset, epochs)
+    except KeyboardInterrupt:
+        if out is not None:
+            save_checkpoint(out, training, {"data": data})
+            _console.print(f"Stopped in epoch {training.epoch + 1}; go on with --resume {out}")
+        raise typer.Exit(130) from None
+    if out is not None:
+        save_checkpoint(out, training, {"data": data})
+    _report(_summary(training, dataset), as_json)
+
+
+@app.command("eval")
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint file.")],
+    data_dir: FolderOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Accuracies of a checkpoint's best and last epoch on the data set it was trained on."""
+    with _clear_errors():
+        loaded = load_checkpoint(checkpoint)
+        dataset = load_dataset(loaded.about["data"], data_dir)
+    _report(_summary(loaded.training, dataset), as_json)
+
+
+@app.command()
+def inspect(
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint file.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Sizes, spread and saturation of the counters, and weights flipped since the start, layer by layer."""
+    with _clear_errors():
+        loaded = load_checkpoint(checkpoint)
+    rows = describe_layers(loaded.training.learner)
+    if as_json:
+        typer.echo(json.dumps({"network": loaded.training.learner.describe(), "layers": rows}))
+        return
+    table = Table("layer", "shape", "|k| mean", "quartiles of k", "saturated %", "flipped %", "+1 %")
+    for row in rows:
+        table.add_row(
+            str(row["layer"]), "×".join(map(str, row["shape"])), f"{row['mean_magnitude']:.1f}",
+            " ".join(map(str, row["quartiles"])), f"{100 * row['saturated']:.2f}", f"{100 * row['flipped']:.2f}",
+            f"{100 * row['positive']:.1f}",
+        )
+    Console().print(table)
+
+
+def describe_layers(learner: Learner) -> list[dict[str, Any]]:
+    """One JSON-ready row a layer: shape, counters' mean magnitude, quartiles and histogram, and the fractions of
+    saturated counters, of weights flipped since the start, and of weights that are +1.
+
+    With the paper's rule the counters are k = (H - 1) / 2.
+    """
+    config = learner.config
+    if isinstance(learner, HardwareLearner):
+        counters, low, high = learner.state.counters, config.counter_min, config.counter_max
+    else:
+        counters, low, high = [(h - 1) // 2 for h in learner.state.hidden], -(1 << 14), (1 << 14) - 1
+    rows = []
+    for layer, (k, start) in enumerate(zip(counters, initial_counters(config.layers, config.seed), strict=True), 1):
+        counts, edges = np.histogram(k, bins=16)
+        rows.append(
+            {
+                "layer": layer,
+                "shape": list(k.shape),
+                "mean_magnitude": float(np.abs(2 * k.astype(int) + 1).mean() / 2),
+                "quartiles": [int(value) for value in np.quantile(k, (0, 0.25, 0.5, 0.75, 1))],
+                "histogram": {"counts": counts.tolist(), "edges": edges.tolist()},
+                "saturated": float(np.mean((k <= low) | (k >= high))),
+                "flipped": float(np.mean(visible(k) != visible(start))),
+                "positive": float(np.mean(k >= 0)),
+            }
+        )
+    return rows
+
+
+def _new_learner(
+    rule: str, layers: str, dataset: Dataset, batch: int | None, seed: int, fields: dict[str, Any]
+) -> Learner:
+    try:
+        widths = [int(width) for width in layers.split(",")]
+    except ValueError:
+        raise ValueError(f"--layers must be widths separated by commas, not {layers!r}") from None
+    widths[0] = widths[0] or dataset.width
+    if widths[0] != dataset.width:
+        raise ValueError(f"{dataset.name} has {dataset.width} inputs, --layers says {widths[0]}")
+    fields = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
+    fields |= {"layers": tuple(widths), "classes": len(dataset.classes), "seed": seed}
+    try:
+        if rule == "hardware":
+            return HardwareLearner(NetworkConfig(**fields), batch=batch or 32)
+        if rule == "paper":
+            return PaperLearner(PaperConfig(**fields), batch=batch or 100)
+    except TypeError as error:
+        raise ValueError(f"--set: {error}") from None
+    raise ValueError(f"--rule must be one of {', '.join(RULES)}, not {rule!r}")
+
+
+def _run(training: Training, dataset: Dataset, epochs: int) -> None:
+    """Train with a bar over all batches and the accuracies so far."""
+    batches = len(training.batches(dataset))
+    columns = (TextColumn("epoch {task.fields[epoch]}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+               TextColumn("{task.fields[accuracies]}"))
+    with Progress(*columns, console=_console) as bar:
+        task = bar.add_task("", total=epochs * batches, epoch=training.epoch + 1, accuracies="")
+        while training.epoch < epochs:
+            for done in training.run_batches(dataset):
+                bar.update(task, completed=training.epoch * batches + done, epoch=training.epoch + 1)
+            record = training.end_epoch(dataset)
+            best = training.best_record
+            bar.update(task, completed=training.epoch * batches, accuracies=(
+                f"training {100 * record.training:.1f} %  validation {100 * record.validation:.1f} %  "
+                f"best {100 * best.validation:.1f} % (epoch {best.epoch})"
+            ))
+
+
+def _summary(training: Training, dataset: Dataset) -> dict[str, Any]:
+    best, test = training.best_record, dataset.test
+    return {
+        "data": dataset.name,
+        "rule": training.learner.rule,
+        "epochs": training.epoch,
+        "best_epoch": best.epoch if best else None,
+        "best_validation_accuracy": best.validation if best else None,
+        "test_accuracy": training.best_accuracy(test.inputs, test.labels) if best else None,
+        "last_test_accuracy": accuracy(training.learner.predict(test.inputs), test.labels),
+    } | training.learner.describe()
+
+
+def _report(summary: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(summary))
+        return
+    percent = lambda value: "–" if value is None else f"{100 * value:.2f} %"  # noqa: E731
+    table = Table(f"{summary['data']}, {summary['rule']} rule, {summary['epochs']} epochs", "")
+    table.add_row(f"test accuracy, best epoch ({summary['best_epoch']})", percent(summary["test_accuracy"]))
+    table.add_row("its validation accuracy", percent(summary["best_validation_accuracy"]))
+    table.add_row("test accuracy, last epoch", percent(summary["last_test_accuracy"]))
+    Console().print(table)
+
+
+class _clear_errors:
+    """What a user did wrong is said in one line, without a traceback; exit code 2."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if isinstance(error, ValueError | OSError):
+            _console.print(f"[bold red]Error:[/] {error}")
+            raise typer.Exit(2) from None
