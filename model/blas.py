@@ -6,5 +6,6 @@ import numpy as np  # noqa: F401 (its BLAS must be loaded before the controller 
 from threadpoolctl import ThreadpoolController
 
 one_thread = ThreadpoolController().wrap(limits=1, user_api="blas")
-"""Decorator: BLAS uses one thread inside. Products of a batch are too small to share out, and threads that wait for
-one another on a busy machine made a step 5 to 40 times slower; one thread also keeps timings comparable."""
+"""Decorator: BLAS uses one thread inside. Products of a batch are too small to share out, and threads that
+wait for one another on a busy machine made a step 5 to 40 times slower; one thread also keeps timings
+comparable."""

@@ -45,8 +45,9 @@ class Checkpoint:
 def save_checkpoint(path: str | os.PathLike, training: Training, about: dict[str, Any] | None = None) -> Path:
     """Write a training to `path` as a compressed `.npz`; an older file is replaced in one step or not at all.
 
-    Arrays: the learner's by their names (`counters_1` …, `classifier`, `samples`), the best snapshot's with `best_`
-    before them, and `meta`, a JSON text with format, rule, configuration, progress, history and notes.
+    Arrays: the learner's by their names (`counters_1` …, `classifier`, `samples`), the best snapshot's with
+    `best_` before them, and `meta`, a JSON text with format, rule, configuration, progress, history and
+    notes.
     """
     path = Path(path)
     learner = training.learner
@@ -98,7 +99,9 @@ def load_checkpoint(path: str | os.PathLike) -> Checkpoint:
         learner = build_learner(meta["rule"], meta["config"])
         learner.load({name: array for name, array in arrays.items() if not name.startswith("best_")})
         progress = meta["progress"]
-        best = {name.removeprefix("best_"): array for name, array in arrays.items() if name.startswith("best_")}
+        best = {
+            name.removeprefix("best_"): array for name, array in arrays.items() if name.startswith("best_")
+        }
         training = Training(
             learner,
             progress["epoch"],

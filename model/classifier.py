@@ -1,4 +1,5 @@
-"""The fixed classifier: a binary equiangular frame, C prototypes as far from one another as ±1 rows can be."""
+"""The fixed classifier: a binary equiangular frame, C prototypes as far from one another as ±1 rows can
+be."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ def equiangular_frame(
 
     Minimises `J = Σ_{i<j} ⟨ρ_i,ρ_j⟩ + α·Var_{i<j} ⟨ρ_i,ρ_j⟩` from a random start by random single-bit flips,
     accepting those that lower J, until a whole sweep over all bits finds none or `sweeps` are done. No matrix
-    product in floating point decides anything, so a seed gives the same rows on every machine. Two classes come
-    out antipodal.
+    product in floating point decides anything, so a seed gives the same rows on every machine. Two classes
+    come out antipodal.
 
     Parameters
     ----------
@@ -24,8 +25,8 @@ def equiangular_frame(
     seed
         Not negative; seeds the start and the order of flips.
     spread_weight
-        α ≥ 0, the weight of the variance. Default: an eighth of the number of pairs, the largest that keeps the
-        mean inner product at its minimum for 3 to 100 classes.
+        α ≥ 0, the weight of the variance. Default: an eighth of the number of pairs, the largest that keeps
+        the mean inner product at its minimum for 3 to 100 classes.
     sweeps
         Most sweeps, ≥ 0.
 

@@ -32,16 +32,23 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 @app.command()
 def train(
     data: DataOption = "digits",
-    layers: Annotated[str, typer.Option(help="Widths, input first; 0 for the data set's own input width.")] = "0,64,64",
+    layers: Annotated[
+        str, typer.Option(help="Widths, input first; 0 for the data set's own input width.")
+    ] = "0,64,64",
     rule: Annotated[str, typer.Option(help=f"Training rule: {', '.join(RULES)}.")] = "hardware",
     epochs: Annotated[int, typer.Option(min=1, help="Epochs in all, those before --resume included.")] = 30,
-    batch: Annotated[int | None, typer.Option(min=1, help="Samples a batch: 32, or 100 with the paper's rule.")] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Samples a batch: 32, or 100 with the paper's rule.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seeds counters, classifier and order of samples.")] = 0,
     settings: Annotated[
-        str, typer.Option("--set", help='More fields of the network as JSON, such as \'{"reinforcement": 16}\'.')
+        str,
+        typer.Option("--set", help="More fields of the network as JSON, such as '{\"reinforcement\": 16}'."),
     ] = "{}",
     out: Annotated[Path | None, typer.Option(help="Checkpoint to write: at the end, and on Ctrl-C.")] = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on from a checkpoint; its network and data are kept.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on from a checkpoint; its network and data are kept.")
+    ] = None,
     data_dir: FolderOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -97,16 +104,20 @@ def inspect(
     table = Table("layer", "shape", "|k| mean", "quartiles of k", "saturated %", "flipped %", "+1 %")
     for row in rows:
         table.add_row(
-            str(row["layer"]), "×".join(map(str, row["shape"])), f"{row['mean_magnitude']:.1f}",
-            " ".join(map(str, row["quartiles"])), f"{100 * row['saturated']:.2f}", f"{100 * row['flipped']:.2f}",
+            str(row["layer"]),
+            "×".join(map(str, row["shape"])),
+            f"{row['mean_magnitude']:.1f}",
+            " ".join(map(str, row["quartiles"])),
+            f"{100 * row['saturated']:.2f}",
+            f"{100 * row['flipped']:.2f}",
             f"{100 * row['positive']:.1f}",
         )
     Console().print(table)
 
 
 def describe_layers(learner: Learner) -> list[dict[str, Any]]:
-    """One JSON-ready row a layer: shape, counters' mean magnitude, quartiles and histogram, and the fractions of
-    saturated counters, of weights flipped since the start, and of weights that are +1.
+    """One JSON-ready row a layer: shape, counters' mean magnitude, quartiles and histogram, and the fractions
+    of saturated counters, of weights flipped since the start, and of weights that are +1.
 
     With the paper's rule the counters are k = (H - 1) / 2.
     """
@@ -116,7 +127,9 @@ def describe_layers(learner: Learner) -> list[dict[str, Any]]:
     else:
         counters, low, high = [(h - 1) // 2 for h in learner.state.hidden], -(1 << 14), (1 << 14) - 1
     rows = []
-    for layer, (k, start) in enumerate(zip(counters, initial_counters(config.layers, config.seed), strict=True), 1):
+    for layer, (k, start) in enumerate(
+        zip(counters, initial_counters(config.layers, config.seed), strict=True), 1
+    ):
         counts, edges = np.histogram(k, bins=16)
         rows.append(
             {
@@ -158,8 +171,13 @@ def _new_learner(
 def _run(training: Training, dataset: Dataset, epochs: int) -> None:
     """Train with a bar over all batches and the accuracies so far."""
     batches = len(training.batches(dataset))
-    columns = (TextColumn("epoch {task.fields[epoch]}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-               TextColumn("{task.fields[accuracies]}"))
+    columns = (
+        TextColumn("epoch {task.fields[epoch]}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[accuracies]}"),
+    )
     with Progress(*columns, console=_console) as bar:
         task = bar.add_task("", total=epochs * batches, epoch=training.epoch + 1, accuracies="")
         while training.epoch < epochs:
@@ -167,10 +185,14 @@ def _run(training: Training, dataset: Dataset, epochs: int) -> None:
                 bar.update(task, completed=training.epoch * batches + done, epoch=training.epoch + 1)
             record = training.end_epoch(dataset)
             best = training.best_record
-            bar.update(task, completed=training.epoch * batches, accuracies=(
-                f"training {100 * record.training:.1f} %  validation {100 * record.validation:.1f} %  "
-                f"best {100 * best.validation:.1f} % (epoch {best.epoch})"
-            ))
+            bar.update(
+                task,
+                completed=training.epoch * batches,
+                accuracies=(
+                    f"training {100 * record.training:.1f} %  validation {100 * record.validation:.1f} %  "
+                    f"best {100 * best.validation:.1f} % (epoch {best.epoch})"
+                ),
+            )
 
 
 def _summary(training: Training, dataset: Dataset) -> dict[str, Any]:

@@ -57,7 +57,9 @@ class Part:
 
     def __post_init__(self):
         if self.inputs.ndim != 2 or self.labels.shape != self.inputs.shape[:1] or not len(self.labels):
-            raise ValueError(f"inputs must be (n, K_0), labels (n,), not {self.inputs.shape}, {self.labels.shape}")
+            raise ValueError(
+                f"inputs must be (n, K_0), labels (n,), not {self.inputs.shape}, {self.labels.shape}"
+            )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -99,8 +101,8 @@ def split_indices(labels: np.ndarray, *sizes: int, seed: int = SPLIT_SEED) -> li
 def digits() -> Dataset:
     """Scikit-learn's 8 × 8 digits: 1,197 to train on, 240 for validation, 360 for the test, 256 inputs.
 
-    Thermometer code of each pixel (0 … 16) with the thresholds 3, 6, 10, 13: input `4·p + b` is +1 where pixel
-    `p = 8·row + column` is at or above threshold number b.
+    Thermometer code of each pixel (0 … 16) with the thresholds 3, 6, 10, 13: input `4·p + b` is +1 where
+    pixel `p = 8·row + column` is at or above threshold number b.
     """
     source = load_digits()
     inputs = ThresholdEncoder(DIGITS_THRESHOLDS).fit_transform(source.data)
@@ -121,7 +123,8 @@ def random_prototypes(
     seed: int = 42,
     split_seed: int = SPLIT_SEED,
 ) -> Dataset:
-    """Random Prototypes: each sample is its class's random ±1 prototype with every bit flipped with probability p.
+    """Random Prototypes: each sample is its class's random ±1 prototype with every bit flipped with
+    probability p.
 
     Drawn as in the published work: from `default_rng(seed)` the prototypes, then class by class and sample by
     sample a flip where a uniform draw is below p. The samples are then shuffled and cut by `split_seed`.
@@ -143,8 +146,8 @@ def random_prototypes(
     count = train + validation + test
     if not 0 <= flip <= 1 or min(train, validation, test) < 1 or width < 1 or classes < 2 or count % classes:
         raise ValueError(
-            "random_prototypes needs flip in 0 … 1, parts that are not empty and together a multiple of classes ≥ 2, "
-            f"width ≥ 1, not {flip}, {train} + {validation} + {test}, {classes}, {width}"
+            "random_prototypes needs flip in 0 … 1, parts that are not empty and together a multiple of "
+            f"classes ≥ 2, width ≥ 1, not {flip}, {train} + {validation} + {test}, {classes}, {width}"
         )
     rng = np.random.default_rng(seed)
     prototypes = rng.choice([-1, 1], size=(classes, width)).astype(np.int8)
@@ -164,10 +167,11 @@ def images(
     encoder: Encoder | None = None,
     validation: int = 10_000,
 ) -> Dataset:
-    """`fashion-mnist` or `mnist`: 60,000 less `validation` images to train on, 10,000 for the test, 784 inputs a bit.
+    """`fashion-mnist` or `mnist`: 60,000 less `validation` images to train on, 10,000 for the test, 784
+    inputs a bit.
 
-    The encoder is fitted to the training part; default: one bit a pixel, above the median of all pixels (which is
-    0) or not. Errors as `fetch` and `read_idx`.
+    The encoder is fitted to the training part; default: one bit a pixel, above the median of all pixels
+    (which is 0) or not. Errors as `fetch` and `read_idx`.
     """
     values = {
         part: read_idx(fetch(f"{name}/{part}-images-idx3-ubyte.gz", data_dir), 3).reshape(-1, 784)
@@ -193,7 +197,8 @@ def images(
 
 
 def read_idx(path: str | Path, dimensions: int) -> np.ndarray:
-    """A gzipped IDX file of bytes as a uint8 array with so many dimensions; ValueError if it is anything else."""
+    """A gzipped IDX file of bytes as a uint8 array with so many dimensions; ValueError if it is anything
+    else."""
     try:
         with gzip.open(path) as file:
             content = file.read()
@@ -202,7 +207,7 @@ def read_idx(path: str | Path, dimensions: int) -> np.ndarray:
     head = 4 + 4 * dimensions
     if len(content) < head or content[:4] != bytes([0, 0, 8, dimensions]):
         raise ValueError(f"{path}: not an IDX file of bytes with {dimensions} dimensions")
-    shape = tuple(np.frombuffer(content, ">u4", dimensions, 4).astype(int))
+    shape = tuple(np.frombuffer(content, ">u4", dimensions, 4).tolist())
     if len(content) - head != np.prod(shape):
         raise ValueError(f"{path}: its header says {shape}, but {len(content) - head} bytes follow")
     return np.frombuffer(content, np.uint8, offset=head).reshape(shape)
@@ -211,8 +216,8 @@ def read_idx(path: str | Path, dimensions: int) -> np.ndarray:
 def archive_series(name: str, data_dir: str | os.PathLike | None = None) -> tuple[Series, Series]:
     """The training and the test part of one of `ARCHIVE`, as its files hold them.
 
-    JapaneseVowels has series of unequal length. Of MelbournePedestrian the rows whose hours are all missing (-1)
-    are dropped. Errors as `fetch` and `read_series`.
+    JapaneseVowels has series of unequal length. Of MelbournePedestrian the rows whose hours are all missing
+    (-1) are dropped. Errors as `fetch` and `read_series`.
     """
     if name not in ARCHIVE:
         raise ValueError(f"unknown data set {name!r}; known are {', '.join(ARCHIVE)}")
@@ -222,7 +227,12 @@ def archive_series(name: str, data_dir: str | os.PathLike | None = None) -> tupl
         series = read_series(fetch(path, data_dir))
         if name == "MelbournePedestrian":
             kept = [index for index, values in enumerate(series.values) if (values != -1).any()]
-            series = Series(*([column[index] for index in kept] for column in (series.values, series.labels, series.lines)))
+            series = Series(
+                *(
+                    [column[index] for index in kept]
+                    for column in (series.values, series.labels, series.lines)
+                )
+            )
         parts.append(series)
     return parts[0], parts[1]
 
@@ -230,10 +240,12 @@ def archive_series(name: str, data_dir: str | os.PathLike | None = None) -> tupl
 def archive(
     name: str, data_dir: str | os.PathLike | None = None, *, window: int | None = None, bits: int = 8
 ) -> Dataset:
-    """A time-series data set for a feed-forward network: the last `window` steps side by side, thermometer-coded.
+    """A time-series data set for a feed-forward network: the last `window` steps side by side,
+    thermometer-coded.
 
     A fifth of the training part serves as validation part. `window` defaults to the shortest training series;
-    `bits` quantile thresholds a value are learned from the training part. Input `(t · features + f) · bits + b`.
+    `bits` quantile thresholds a value are learned from the training part. Input `(t · features + f) · bits +
+    b`.
     """
     train, test = archive_series(name, data_dir)
     classes, (train_labels, test_labels) = encode_labels(train, test)
@@ -261,8 +273,12 @@ def encode_labels(train: Series, *others: Series) -> tuple[tuple[str, ...], list
     for part in others:
         for label, line in zip(part.labels, part.lines, strict=True):
             if label not in numbers:
-                raise ValueError(f"line {line}: label {label!r} does not occur in the training part, which has {classes}")
-    return classes, [np.array([numbers[label] for label in part.labels], dtype=np.int64) for part in (train, *others)]
+                raise ValueError(
+                    f"line {line}: label {label!r} does not occur in the training part, which has {classes}"
+                )
+    return classes, [
+        np.array([numbers[label] for label in part.labels], dtype=np.int64) for part in (train, *others)
+    ]
 
 
 def _label_order(label: str):

@@ -1,7 +1,7 @@
 """From measured values to ±1 inputs.
 
-Every encoder takes values `(n, features)` or `(n, …)`, which are flattened, learns its thresholds in `fit` and
-returns ±1 int8 in `transform`. A value at a threshold or above it gives +1.
+Every encoder takes values `(n, features)` or `(n, …)`, which are flattened, learns its thresholds in `fit`
+and returns ±1 int8 in `transform`. A value at a threshold or above it gives +1.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def compare(values: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
 class Encoder:
     """Common part: checks, and `transform` by the fitted `thresholds` `(features, bits)`.
 
-    Raises ValueError on values that are not numbers, NaN or infinite, on an empty array, and on another number of
-    features than in `fit`; RuntimeError on `transform` before `fit`.
+    Raises ValueError on values that are not numbers, NaN or infinite, on an empty array, and on another
+    number of features than in `fit`; RuntimeError on `transform` before `fit`.
     """
 
     thresholds: np.ndarray | None = None
@@ -72,7 +72,8 @@ class MedianEncoder(Encoder):
 
 
 class GlobalMedianEncoder(Encoder):
-    """One bit a feature: is it above the median of all features together? For Fashion-MNIST: is the pixel > 0?"""
+    """One bit a feature: is it above the median of all features together? For Fashion-MNIST: is the pixel >
+    0?"""
 
     def _thresholds(self, values):
         return np.nextafter(np.full((1, 1), np.median(values)), np.inf)

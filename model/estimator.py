@@ -36,8 +36,8 @@ class BinaryErrorPropagationClassifier(ClassifierMixin, BaseEstimator):
     batch_size
         Samples a batch; the hardware rule takes up to 32.
     validation_fraction
-        Part of the training data, 0 … 1, that `fit` keeps back to choose the best epoch by; 0, or too few samples
-        of a class to keep any back, chooses by the training data.
+        Part of the training data, 0 … 1, that `fit` keeps back to choose the best epoch by; 0, or too few
+        samples of a class to keep any back, chooses by the training data.
     network
         More fields of `NetworkConfig` or `PaperConfig`, as a dict.
     random_state
@@ -77,7 +77,8 @@ class BinaryErrorPropagationClassifier(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X, y):
-        """Train from the start on values `X` `(n, features)` and labels `y` `(n,)`; keeps the best epoch's weights.
+        """Train from the start on values `X` `(n, features)` and labels `y` `(n,)`; keeps the best epoch's
+        weights.
 
         Raises ValueError when `X` or `y` are not what scikit-learn takes, or a parameter is out of its range.
         """
@@ -89,7 +90,11 @@ class BinaryErrorPropagationClassifier(ClassifierMixin, BaseEstimator):
         everything = Part(inputs, labels.astype(np.int64))
         fitting = validation = everything
         held = round(self.validation_fraction * len(labels))
-        if held >= len(self.classes_) and np.bincount(labels).min() > 1 and len(labels) - held >= len(self.classes_):
+        if (
+            held >= len(self.classes_)
+            and np.bincount(labels).min() > 1
+            and len(labels) - held >= len(self.classes_)
+        ):
             train, choose = train_test_split(
                 np.arange(len(labels)), test_size=held, stratify=labels, random_state=self._seed()
             )
@@ -107,8 +112,8 @@ class BinaryErrorPropagationClassifier(ClassifierMixin, BaseEstimator):
         """Train once over `X`, `y`, in their order, from where training stands.
 
         classes
-            All labels that will ever come, as an array; needed in the first call only. The encoder is learned from
-            the first call's `X`.
+            All labels that will ever come, as an array; needed in the first call only. The encoder is learned
+            from the first call's `X`.
         """
         first = not hasattr(self, "learner_")
         if first and classes is None:
@@ -143,7 +148,9 @@ class BinaryErrorPropagationClassifier(ClassifierMixin, BaseEstimator):
         self.learner_ = self._learner(layers)
 
     def _learner(self, layers: tuple[int, ...]) -> Learner:
-        fields = {"layers": layers, "classes": len(self.classes_), "seed": self._seed()} | (self.network or {})
+        fields = {"layers": layers, "classes": len(self.classes_), "seed": self._seed()} | (
+            self.network or {}
+        )
         if self.rule == "hardware":
             return HardwareLearner(NetworkConfig(**fields), batch=self.batch_size)
         if self.rule == "paper":

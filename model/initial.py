@@ -10,11 +10,13 @@ from .random import COUNTERS, generator
 from .step import State
 
 INITIAL_COUNTERS = (-2, 1)
-"""Lowest and highest initial counter: h = 2k + 1 in {-3, -1, 1, 3}, one or two steps from a change of sign."""
+"""Lowest and highest initial counter: h = 2k + 1 in {-3, -1, 1, 3}, one or two steps from a change of
+sign."""
 
 
 def initial_counters(layers: tuple[int, ...], seed: int) -> list[np.ndarray]:
-    """Counters uniform in {-2 … 1}: one int16 `(K_l, K_{l-1})` array a layer. They fit any `counter_bits` ≥ 2."""
+    """Counters uniform in {-2 … 1}: one int16 `(K_l, K_{l-1})` array a layer. They fit any `counter_bits` ≥
+    2."""
     low, high = INITIAL_COUNTERS
     return [
         generator(seed, COUNTERS, layer).integers(low, high + 1, size=(width, fan_in), dtype=np.int16)
@@ -29,7 +31,8 @@ def initial_state(config: NetworkConfig) -> State:
 
 
 def counters_from_weights(weights: list[np.ndarray]) -> list[np.ndarray]:
-    """Initial counters whose visible weights are the given ±1 arrays, one step from a change of sign: 0 or -1.
+    """Initial counters whose visible weights are the given ±1 arrays, one step from a change of sign: 0 or
+    -1.
 
     Raises ValueError when a value is not ±1.
     """

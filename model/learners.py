@@ -19,7 +19,15 @@ from .paper import (
 )
 from .step import State, infer, train_batch
 
-__all__ = ["RULES", "HardwareLearner", "Learner", "PaperLearner", "build_learner", "state_arrays", "state_from_arrays"]
+__all__ = [
+    "RULES",
+    "HardwareLearner",
+    "Learner",
+    "PaperLearner",
+    "build_learner",
+    "state_arrays",
+    "state_from_arrays",
+]
 
 INFERENCE_BATCH = 2048
 """Samples inferred at once: bounds the memory of a prediction."""
@@ -48,8 +56,8 @@ class Learner(Protocol):
         """Predicted classes, int64 `(n,)`."""
 
     def end_epoch(self, training_error: float, improved: bool) -> None:
-        """Told after each epoch: the error rate of the training predictions, 0 … 1, and whether validation was
-        better than ever before."""
+        """Told after each epoch: the error rate of the training predictions, 0 … 1, and whether validation
+        was better than ever before."""
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Copies of everything that training changes, by name."""
@@ -211,5 +219,7 @@ def state_from_arrays(config: NetworkConfig, arrays: dict[str, np.ndarray]) -> S
         counters.append(k)
     classifier = np.array(arrays["classifier"], dtype=np.int8)
     if classifier.shape != (config.classes, config.layers[-1]) or not np.isin(classifier, (-1, 1)).all():
-        raise ValueError(f"classifier must be ±1 ({config.classes}, {config.layers[-1]}), not {classifier.shape}")
+        raise ValueError(
+            f"classifier must be ±1 ({config.classes}, {config.layers[-1]}), not {classifier.shape}"
+        )
     return State(counters, classifier, int(arrays["samples"]))

@@ -1,8 +1,8 @@
 """The rule as published: integer hidden weights, any batch, a group schedule, Bernoulli reinforcement.
 
-Forward pass, trigger, backward pass and winners are those of the hardware rule (`step`). What differs: H is stored
-itself, the steps of a batch are summed before they are applied, winners are judged by the whole |z|, groups grow
-when validation stagnates, and reinforcement falls on all weights at random.
+Forward pass, trigger, backward pass and winners are those of the hardware rule (`step`). What differs: H is
+stored itself, the steps of a batch are summed before they are applied, winners are judged by the whole |z|,
+groups grow when validation stagnates, and reinforcement falls on all weights at random.
 """
 
 from __future__ import annotations
@@ -19,7 +19,14 @@ from .initial import initial_counters
 from .random import REINFORCEMENT, generator
 from .step import StepResult, backward, forward, matvec, trigger, visible, winners
 
-__all__ = ["PaperConfig", "PaperState", "initial_paper_state", "next_group", "paper_infer", "paper_train_batch"]
+__all__ = [
+    "PaperConfig",
+    "PaperState",
+    "initial_paper_state",
+    "next_group",
+    "paper_infer",
+    "paper_train_batch",
+]
 
 HIDDEN_LIMIT = (1 << 15) - 1
 """Hidden weights are odd int16 and saturate at ± this."""
@@ -66,7 +73,9 @@ class PaperConfig:
     def __post_init__(self):
         object.__setattr__(self, "layers", tuple(int(width) for width in self.layers))
         if len(self.layers) < 2 or min(self.layers) < 1:
-            raise ValueError(f"layers must be an input width and at least one layer, all ≥ 1, not {self.layers}")
+            raise ValueError(
+                f"layers must be an input width and at least one layer, all ≥ 1, not {self.layers}"
+            )
         for name in ("margin_ratio", "gate_ratio", "reinforcement_ratio"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be from 0 to 1, not {getattr(self, name)}")
@@ -97,7 +106,8 @@ class PaperConfig:
     def initial_groups(self) -> tuple[int, ...]:
         """γ_0 of each layer."""
         return tuple(
-            max(g for g in range(1, min(self.group, width) + 1) if width % g == 0) for width in self.layers[1:]
+            max(g for g in range(1, min(self.group, width) + 1) if width % g == 0)
+            for width in self.layers[1:]
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -136,7 +146,8 @@ class PaperState:
 
 
 def initial_paper_state(config: PaperConfig) -> PaperState:
-    """H uniform in {-3, -1, 1, 3}, the same numbers as the hardware rule's counters; all from `config.seed`."""
+    """H uniform in {-3, -1, 1, 3}, the same numbers as the hardware rule's counters; all from
+    `config.seed`."""
     return PaperState(
         [2 * k + 1 for k in initial_counters(config.layers, config.seed)],
         equiangular_frame(config.classes, config.layers[-1], config.seed),
@@ -155,8 +166,8 @@ def paper_train_batch(
 ) -> StepResult:
     """Train on one batch of any size in place (Eq. 1–9, then CP+R reinforcement).
 
-    inputs: ±1 int8 `(batch, K_0)`. labels: int64 `(batch,)`. `saturations` of the result counts the hidden weights
-    that were clipped.
+    inputs: ±1 int8 `(batch, K_0)`. labels: int64 `(batch,)`. `saturations` of the result counts the hidden
+    weights that were clipped.
     """
     weights = state.weights()
     activations, sums = forward(config, weights, inputs)
@@ -203,8 +214,8 @@ def end_paper_epoch(config: PaperConfig, state: PaperState, error: float, improv
 def _reinforce(config: PaperConfig, state: PaperState) -> None:
     """`h ← h + 2·sign(h)` with probability `p_r·sqrt(2/(π·K_{l-1}))·sqrt(E_e)` for each weight by itself.
 
-    Drawn as the number of weights first, then which: the same distribution as one draw a weight, at a fraction of
-    the cost, since few are picked.
+    Drawn as the number of weights first, then which: the same distribution as one draw a weight, at a
+    fraction of the cost, since few are picked.
     """
     for layer, h in enumerate(state.hidden):
         probability = config.reinforcement_ratio * math.sqrt(2 / (math.pi * h.shape[1]) * state.error)

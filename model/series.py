@@ -36,7 +36,9 @@ class Series:
             raise ValueError(f"window must be at least 1, not {window}")
         return np.stack(
             [
-                np.concatenate([np.repeat(series[:1], max(0, window - len(series)), axis=0), series[-window:]])
+                np.concatenate(
+                    [np.repeat(series[:1], max(0, window - len(series)), axis=0), series[-window:]]
+                )
                 for series in self.values
             ]
         )
@@ -57,8 +59,8 @@ def read_series(path: str | Path) -> Series:
     ------
     ValueError
         Names file and line: no such format, a value that is not a number, NaN or missing (`?`), dimensions of
-        unequal length, another number of dimensions than before, no series at all, a label that the header does
-        not list.
+        unequal length, another number of dimensions than before, no series at all, a label that the header
+        does not list.
     """
     path = Path(path)
     readers = {".ts": _read_ts, ".tsv": _read_tsv, ".arff": _read_arff, ".npy": _read_npy}
@@ -72,12 +74,18 @@ def read_series(path: str | Path) -> Series:
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from None
         if len({len(row) for row in rows}) != 1 or not len(rows[0]):
-            raise ValueError(f"{where}: dimensions must be equally long, not {[len(row) for row in rows]} steps")
+            raise ValueError(
+                f"{where}: dimensions must be equally long, not {[len(row) for row in rows]} steps"
+            )
         series = np.stack(rows, axis=1)
         if not np.isfinite(series).all():
-            raise ValueError(f"{where}: step {np.argwhere(~np.isfinite(series))[0][0] + 1} is missing or not finite")
+            raise ValueError(
+                f"{where}: step {np.argwhere(~np.isfinite(series))[0][0] + 1} is missing or not finite"
+            )
         if values and series.shape[1] != values[0].shape[1]:
-            raise ValueError(f"{where}: {series.shape[1]} dimensions, the series before had {values[0].shape[1]}")
+            raise ValueError(
+                f"{where}: {series.shape[1]} dimensions, the series before had {values[0].shape[1]}"
+            )
         values.append(series)
         labels.append(label)
         lines.append(line)
@@ -102,7 +110,9 @@ def _numbers(text: str, separator: str = ",") -> list[str]:
 def _known(path: Path, number: int, label: str, known: set[str]) -> str:
     if not label or known and label not in known:
         listed = ", ".join(sorted(known))
-        raise ValueError(f"{path}, line {number}: unknown label {label!r}; the header lists {listed or 'none'}")
+        raise ValueError(
+            f"{path}, line {number}: unknown label {label!r}; the header lists {listed or 'none'}"
+        )
     return label
 
 
@@ -119,7 +129,9 @@ def _read_ts(path: Path):
                 raise ValueError(f"{path}, line {number}: series with time stamps are not supported")
             in_data = in_data or words[0].lower() == "@data"
         elif not in_data:
-            raise ValueError(f"{path}, line {number}: expected a header line that starts with @, not {line[:40]!r}")
+            raise ValueError(
+                f"{path}, line {number}: expected a header line that starts with @, not {line[:40]!r}"
+            )
         else:
             *dimensions, label = line.split(":")
             if not dimensions:

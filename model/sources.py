@@ -15,7 +15,9 @@ DATA_VARIABLE = "BITPROP_DATA"
 _GITHUB = "https://raw.githubusercontent.com"
 _FASHION = f"{_GITHUB}/zalandoresearch/fashion-mnist/b2617bb6d3ffa2e429640350f613e3291e10b141/data/fashion"
 _MNIST = "https://ossci-datasets.s3.amazonaws.com/mnist"
-_UCR = f"{_GITHUB}/iwuqing/Time-Series-Classification-based-on-KNN/6f961db51e2633ba46524913177c518bd03bb843/data"
+_UCR = (
+    f"{_GITHUB}/iwuqing/Time-Series-Classification-based-on-KNN/6f961db51e2633ba46524913177c518bd03bb843/data"
+)
 _AEON = f"{_GITHUB}/aeon-toolkit/aeon/a101ddc8b35a/aeon/datasets/data"
 _PENDIGITS = f"{_GITHUB}/LinusBleistein/Signature-inversion/8a093ca717a07e0918a6924e5f1c62db04098206/data"
 _ARTICULARY = f"{_GITHUB}/zc911/MatrixSlow/0f5994d937fe/data"
@@ -48,10 +50,26 @@ FILES: dict[str, tuple[str, str | None]] = {
 } | {
     f"ucr/{path}": (md5, base and f"{base}/{path}")
     for path, base, md5 in (
-        ("ArticularyWordRecognition/ArticularyWordRecognition_TRAIN.ts", _ARTICULARY, "1e1ac46ddbdec567de40601957b2a8a8"),
-        ("ArticularyWordRecognition/ArticularyWordRecognition_TEST.ts", _ARTICULARY, "0a559bc59ec12ed786d4096ff6f17701"),
-        ("DistalPhalanxOutlineAgeGroup/DistalPhalanxOutlineAgeGroup_TRAIN.tsv", _UCR, "a89062b2f1d7a2aefd28ed79391ccb05"),
-        ("DistalPhalanxOutlineAgeGroup/DistalPhalanxOutlineAgeGroup_TEST.tsv", _UCR, "0c0530eedd8689838427deed5105f2b4"),
+        (
+            "ArticularyWordRecognition/ArticularyWordRecognition_TRAIN.ts",
+            _ARTICULARY,
+            "1e1ac46ddbdec567de40601957b2a8a8",
+        ),
+        (
+            "ArticularyWordRecognition/ArticularyWordRecognition_TEST.ts",
+            _ARTICULARY,
+            "0a559bc59ec12ed786d4096ff6f17701",
+        ),
+        (
+            "DistalPhalanxOutlineAgeGroup/DistalPhalanxOutlineAgeGroup_TRAIN.tsv",
+            _UCR,
+            "a89062b2f1d7a2aefd28ed79391ccb05",
+        ),
+        (
+            "DistalPhalanxOutlineAgeGroup/DistalPhalanxOutlineAgeGroup_TEST.tsv",
+            _UCR,
+            "0c0530eedd8689838427deed5105f2b4",
+        ),
         ("Earthquakes/Earthquakes_TRAIN.tsv", _UCR, "a2714c93f4e69decd5f960d9a2b3325f"),
         ("Earthquakes/Earthquakes_TEST.tsv", _UCR, "7192a30b391d8ee71beded73f1d6b657"),
         ("FreezerRegularTrain/FreezerRegularTrain_TRAIN.tsv", _UCR, "20f2a0a3df8a7ff378deb5169c5d8b93"),
@@ -72,10 +90,26 @@ FILES: dict[str, tuple[str, str | None]] = {
         ("MelbournePedestrian/MelbournePedestrian_TEST.tsv", _UCR, "397bdbc318a7c70384ba21631cc0b528"),
         ("PenDigits/PenDigits_TRAIN.arff", _PENDIGITS, "13ce30083cc79ffa8cc864ce573e14fc"),
         ("PenDigits/PenDigits_TEST.arff", _PENDIGITS, "4e35ee8f374833d8bb84f19f4cbb58e1"),
-        ("ProximalPhalanxOutlineAgeGroup/ProximalPhalanxOutlineAgeGroup_TRAIN.tsv", _UCR, "18eb3896ce08aca8c9bb44799c6a5871"),
-        ("ProximalPhalanxOutlineAgeGroup/ProximalPhalanxOutlineAgeGroup_TEST.tsv", _UCR, "1e431cc7ef0ebdc776cdfdd3ba4d3f42"),
-        ("ProximalPhalanxOutlineCorrect/ProximalPhalanxOutlineCorrect_TRAIN.tsv", _UCR, "90dbdac01ea37ffbbf9f53b3331b059d"),
-        ("ProximalPhalanxOutlineCorrect/ProximalPhalanxOutlineCorrect_TEST.tsv", _UCR, "f9dc12bfb2c532a47ae0d16dc7bd8644"),
+        (
+            "ProximalPhalanxOutlineAgeGroup/ProximalPhalanxOutlineAgeGroup_TRAIN.tsv",
+            _UCR,
+            "18eb3896ce08aca8c9bb44799c6a5871",
+        ),
+        (
+            "ProximalPhalanxOutlineAgeGroup/ProximalPhalanxOutlineAgeGroup_TEST.tsv",
+            _UCR,
+            "1e431cc7ef0ebdc776cdfdd3ba4d3f42",
+        ),
+        (
+            "ProximalPhalanxOutlineCorrect/ProximalPhalanxOutlineCorrect_TRAIN.tsv",
+            _UCR,
+            "90dbdac01ea37ffbbf9f53b3331b059d",
+        ),
+        (
+            "ProximalPhalanxOutlineCorrect/ProximalPhalanxOutlineCorrect_TEST.tsv",
+            _UCR,
+            "f9dc12bfb2c532a47ae0d16dc7bd8644",
+        ),
         ("SonyAIBORobotSurface1/SonyAIBORobotSurface1_TRAIN.tsv", _UCR, "6fe2e619665ff45a651fad8b5a683bed"),
         ("SonyAIBORobotSurface1/SonyAIBORobotSurface1_TEST.tsv", _UCR, "e73b68c9eee6261400c9d60a216355ae"),
     )
@@ -86,8 +120,8 @@ FILES: dict[str, tuple[str, str | None]] = {
 def fetch(path: str, data_dir: str | os.PathLike | None = None) -> Path:
     """The local file of one of `FILES`, its checksum verified.
 
-    Looked for in `data_dir`, else in the folder that `BITPROP_DATA` names; when neither is given it is downloaded
-    once, with a progress bar, into the user's cache folder.
+    Looked for in `data_dir`, else in the folder that `BITPROP_DATA` names; when neither is given it is
+    downloaded once, with a progress bar, into the user's cache folder.
 
     Raises
     ------
@@ -110,16 +144,22 @@ def fetch(path: str, data_dir: str | os.PathLike | None = None) -> Path:
             raise ValueError(f"{file} is not the known file: its md5 is {found}, expected {md5}")
         return file
     if address is None:
-        raise FileNotFoundError(f"{path} has no public address: name a folder that holds it by --data-dir or {DATA_VARIABLE}")
+        raise FileNotFoundError(
+            f"{path} has no public address: name a folder that holds it by --data-dir or {DATA_VARIABLE}"
+        )
     cache = pooch.os_cache("bitprop")
     try:
         pooch.retrieve(
-            address, f"md5:{md5}", fname=path, path=cache, downloader=pooch.HTTPDownloader(progressbar=_Bar(path))
+            address,
+            f"md5:{md5}",
+            fname=path,
+            path=cache,
+            downloader=pooch.HTTPDownloader(progressbar=_Bar(path)),
         )
     except (OSError, ValueError) as error:
         raise FileNotFoundError(
-            f"{path} could not be downloaded from {address} ({error}). Without a connection, name a folder that "
-            f"holds it by --data-dir or {DATA_VARIABLE}"
+            f"{path} could not be downloaded from {address} ({error}). Without a connection, name a "
+            f"folder that holds it by --data-dir or {DATA_VARIABLE}"
         ) from error
     return Path(cache) / path
 

@@ -1,4 +1,5 @@
-"""The epoch loop: order of samples, validation, the best snapshot, history. The same for every rule and device."""
+"""The epoch loop: order of samples, validation, the best snapshot, history. The same for every rule and
+device."""
 
 from __future__ import annotations
 
@@ -18,8 +19,8 @@ __all__ = ["EpochRecord", "Training", "accuracy", "epoch_batches"]
 def epoch_batches(seed: int, epoch: int, count: int, batch: int = MAX_BATCH) -> list[np.ndarray]:
     """The index arrays of every batch of epoch number `epoch` (from 0) over `count` samples, in order.
 
-    Depends on the arguments only, so whoever replays a training (a device, a resumed run) sees the same batches.
-    All hold `batch` samples but the last, which holds what is left.
+    Depends on the arguments only, so whoever replays a training (a device, a resumed run) sees the same
+    batches. All hold `batch` samples but the last, which holds what is left.
     """
     if count < 1 or batch < 1:
         raise ValueError(f"count and batch must be at least 1, not {count} and {batch}")

@@ -1,8 +1,8 @@
-"""The golden step against a scalar re-implementation that shares nothing with it: loops over plain integers."""
+"""The golden step against a scalar re-implementation that shares nothing with it: loops over plain
+integers."""
 
 import numpy as np
 import pytest
-
 from bitprop.model.config import NetworkConfig
 from bitprop.model.initial import initial_state
 from bitprop.model.step import State, infer, train_batch, winners
@@ -82,7 +82,8 @@ def scalar_train(config, counters, classifier, time, inputs, labels):
 
 
 def random_case(seed):
-    """A small random network and a few batches for it: odd widths, short groups, narrow counters, every period."""
+    """A small random network and a few batches for it: odd widths, short groups, narrow counters, every
+    period."""
     rng = np.random.default_rng(seed)
     depth = int(rng.integers(1, 4))
     layers = tuple(int(width) for width in rng.integers(1, 20, size=depth + 1))
@@ -119,7 +120,12 @@ def test_equals_scalar_loops(block):
             expected = scalar_train(config, counters, classifier, time, inputs.tolist(), labels.tolist())
             result = train_batch(config, state, inputs, labels)
             time += len(labels)
-            found = (result.predictions.tolist(), result.triggered.tolist(), result.row_updates, result.saturations)
+            found = (
+                result.predictions.tolist(),
+                result.triggered.tolist(),
+                result.row_updates,
+                result.saturations,
+            )
             assert found == expected, config
             assert [k.tolist() for k in state.counters] == counters, config
             assert state.samples == time

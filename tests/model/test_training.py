@@ -1,0 +1,241 @@
+"""The epoch loop, checkpoints, the paper's rule, the estimator and the command line."""
+
+import json
+
+import numpy as np
+import pytest
+from bitprop.model.checkpoint import load_checkpoint, save_checkpoint
+from bitprop.model.config import NetworkConfig
+from bitprop.model.data import digits, random_prototypes
+from bitprop.model.estimator import BinaryErrorPropagationClassifier
+from bitprop.model.initial import counters_from_weights, initial_state
+from bitprop.model.learners import HardwareLearner, PaperLearner
+from bitprop.model.paper import (
+    HIDDEN_LIMIT,
+    PaperConfig,
+    initial_paper_state,
+    next_group,
+    paper_train_batch,
+)
+from bitprop.model.step import backward, forward, matvec, trigger, winners
+from bitprop.model.trainer import Training, epoch_batches
+from sklearn.utils.estimator_checks import parametrize_with_checks
+from typer.testing import CliRunner
+
+from bitprop.cli import app
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return random_prototypes(0.25, train=300, validation=100, test=100, width=60, classes=5)
+
+
+def learner(rule, seed=1):
+    if rule == "hardware":
+        return HardwareLearner(NetworkConfig(layers=(60, 20, 20), classes=5, seed=seed))
+    return PaperLearner(PaperConfig(layers=(60, 20, 20), classes=5, group=4, patience=1, seed=seed), batch=50)
+
+
+def test_epoch_batches():
+    batches = epoch_batches(3, 0, 100)
+    assert [len(batch) for batch in batches] == [32, 32, 32, 4]
+    assert sorted(np.concatenate(batches)) == list(range(100))
+    assert np.array_equal(np.concatenate(batches), np.concatenate(epoch_batches(3, 0, 100)))
+    assert not np.array_equal(batches[0], epoch_batches(3, 1, 100)[0])
+    assert not np.array_equal(batches[0], epoch_batches(4, 0, 100)[0])
+    with pytest.raises(ValueError, match="at least 1"):
+        epoch_batches(0, 0, 0)
+
+
+@pytest.mark.parametrize("rule", ["hardware", "paper"])
+def test_learns(rule, dataset):
+    training = Training(learner(rule))
+    records = list(training.run(dataset, 8))
+    assert [record.epoch for record in records] == list(range(1, 9))
+    assert training.best_record.validation == max(record.validation for record in records)
+    assert training.best_accuracy(dataset.test.inputs, dataset.test.labels) > 0.8
+
+
+@pytest.mark.parametrize("rule", ["hardware", "paper"])
+@pytest.mark.parametrize("stop", [0, 1, 3])
+def test_resumed_training_has_the_same_bits(rule, stop, dataset, tmp_path):
+    straight = Training(learner(rule))
+    for _ in straight.run(dataset, 4):
+        pass
+    stopped = Training(learner(rule))
+    for _ in stopped.run(dataset, 2):
+        pass
+    steps = stopped.run_batches(dataset)
+    for _ in range(stop):
+        next(steps)
+    path = save_checkpoint(tmp_path / "x.npz", stopped, {"data": "d"})
+    loaded = load_checkpoint(path)
+    assert loaded.about == {"data": "d"} and loaded.training.batch == stop
+    for _ in loaded.training.run(dataset, 4):
+        pass
+    assert loaded.training.history == straight.history
+    for found, expected in (
+        (loaded.training.learner.arrays(), straight.learner.arrays()),
+        (loaded.training.best, straight.best),
+    ):
+        assert found.keys() == expected.keys()
+        assert all(np.array_equal(found[name], expected[name]) for name in found)
+
+
+def test_best_learner_predicts_as_the_best_epoch_did(dataset, tmp_path):
+    training = Training(learner("hardware"))
+    for _ in training.run(dataset, 5):
+        pass
+    best = load_checkpoint(save_checkpoint(tmp_path / "x.npz", training)).best_learner()
+    part = dataset.validation
+    assert np.mean(best.predict(part.inputs) == part.labels) == training.best_record.validation
+
+
+def test_damaged_checkpoints(tmp_path, dataset):
+    path = save_checkpoint(tmp_path / "x.npz", Training(learner("hardware")))
+    with pytest.raises(FileNotFoundError):
+        load_checkpoint(tmp_path / "y.npz")
+    content = path.read_bytes()
+    for damage in (b"", b"text", content[: len(content) // 2]):
+        path.write_bytes(damage)
+        with pytest.raises(ValueError, match="is not a checkpoint, or is damaged"):
+            load_checkpoint(path)
+    np.savez(path, meta=np.array(json.dumps({"format": 99})))
+    with pytest.raises(ValueError, match="format 99, this program reads 1"):
+        load_checkpoint(path)
+    np.savez(path, meta=np.array(json.dumps({"format": 1, "rule": "hardware", "config": {}})))
+    with pytest.raises(ValueError, match="is damaged"):
+        load_checkpoint(path)
+
+
+def test_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
+    training = Training(learner("hardware"))
+    path = save_checkpoint(tmp_path / "x.npz", training)
+    before = path.read_bytes()
+
+    def fail(*arguments, **arrays):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(np, "savez_compressed", fail)
+    with pytest.raises(OSError, match="disk full"):
+        save_checkpoint(path, training)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_initial_counters():
+    config = NetworkConfig(layers=(40, 30, 20), classes=3, counter_bits=2, seed=9)
+    state = initial_state(config)
+    assert state.digest() == initial_state(config).digest()
+    for k in state.counters:
+        assert k.dtype == np.int16 and set(np.unique(k)) == {-2, -1, 0, 1}
+    again = counters_from_weights(state.weights())
+    assert all(((k >= 0) == (a >= 0)).all() for k, a in zip(state.counters, again, strict=True))
+    with pytest.raises(ValueError, match="layer 1 must be ±1"):
+        counters_from_weights([np.zeros((2, 2))])
+
+
+def test_paper_step_equals_scalar_loops():
+    """Steps are summed over the batch, twice each, with the weights as before it; without reinforcement."""
+    rng = np.random.default_rng(0)
+    for seed in range(20):
+        config = PaperConfig(
+            layers=(7, 6, 4), classes=3, group=3, reinforcement_ratio=0, seed=seed, paper_ties=bool(seed % 2)
+        )
+        state = initial_paper_state(config)
+        state.hidden[0][0, 0] = HIDDEN_LIMIT
+        inputs, labels = rng.choice([-1, 1], size=(11, 7)).astype(np.int8), rng.integers(0, 3, 11)
+        weights = state.weights()
+        activations, sums = forward(config, weights, inputs)
+        desired = backward(config, weights, sums, state.classifier[labels], config.paper_ties)
+        triggered = trigger(config, matvec(activations[-1], state.classifier), labels)
+        expected = [h.astype(int) for h in state.hidden]
+        for layer in range(2):
+            wrong = (desired[layer] != 0) & (desired[layer] != activations[layer + 1])
+            mask = winners(np.abs(sums[layer]), wrong, state.groups[layer])
+            for mu, j in zip(*np.nonzero(mask & triggered[:, None]), strict=True):
+                expected[layer][j] += 2 * desired[layer][mu, j].astype(int) * activations[layer][mu]
+        result = paper_train_batch(config, state, inputs, labels)
+        for h, target in zip(state.hidden, expected, strict=True):
+            assert np.array_equal(h, target.clip(-HIDDEN_LIMIT, HIDDEN_LIMIT)) and (h % 2 == 1).all()
+        assert (result.triggered == triggered).all()
+
+
+def test_paper_reinforcement_has_its_probability():
+    config = PaperConfig(layers=(200, 300, 9), classes=3, reinforcement_ratio=1, group=300, seed=2)
+    state = initial_paper_state(config)
+    state.error = 0.25
+    inputs, labels = np.ones((1, 200), dtype=np.int8), np.array([1])
+    before = [h.copy() for h in state.hidden]
+    plain = initial_paper_state(config)
+    paper_train_batch(PaperConfig(**config.to_dict() | {"reinforcement_ratio": 0}), plain, inputs, labels)
+    paper_train_batch(config, state, inputs, labels)
+    pushed = state.hidden[0] - plain.hidden[0]
+    assert (pushed * np.sign(plain.hidden[0]) >= 0).all() and set(np.unique(abs(pushed))) == {0, 2}
+    expected = np.sqrt(2 / np.pi / 200) * 0.5
+    assert abs((pushed != 0).mean() - expected) < 0.003
+    assert any((h != b).any() for h, b in zip(state.hidden, before, strict=True))
+
+
+def test_groups_grow_through_the_divisors():
+    assert [next_group(1, 12), next_group(4, 12), next_group(12, 12), next_group(5, 12)] == [2, 6, 12, 6]
+    assert PaperConfig(layers=(3, 35, 16), classes=2, group=15).initial_groups() == (7, 8)
+
+
+def test_paper_config_thresholds():
+    config = PaperConfig(layers=(10, 7, 5), classes=2, margin_ratio=0.5, gate_ratio=0.25)
+    assert config.margin == 3 and config.gates == (2, 1)
+    assert PaperConfig(**config.to_dict()) == config
+    with pytest.raises(ValueError, match="gate_ratio must be from 0 to 1, not 2"):
+        PaperConfig(layers=(3, 3), classes=2, gate_ratio=2)
+
+
+@parametrize_with_checks([BinaryErrorPropagationClassifier(hidden_layers=(32,), epochs=10)])
+def test_scikit_learn_conventions(estimator, check):
+    check(estimator)
+
+
+def test_estimator_on_digits_bits():
+    source = digits()
+    part = source.train
+    model = BinaryErrorPropagationClassifier((64, 64), bits=0, epochs=8).fit(part.inputs, part.labels)
+    assert model.score(source.validation.inputs, source.validation.labels) > 0.88
+    online = BinaryErrorPropagationClassifier((64, 64), bits=0)
+    for _ in range(6):
+        online.partial_fit(part.inputs, part.labels, classes=range(10))
+    assert online.score(source.validation.inputs, source.validation.labels) > 0.85
+    with pytest.raises(ValueError, match="every value must be -1 or 1"):
+        model.predict(np.zeros((1, 256)))
+    with pytest.raises(ValueError, match=r"labels \[11\] are not among classes"):
+        online.partial_fit(part.inputs[:1], [11])
+
+
+def test_commands(tmp_path):
+    run = CliRunner().invoke
+    path = str(tmp_path / "x.npz")
+    result = run(app, ["train", "--layers", "256,32", "--epochs", "1", "--out", path, "--json"])
+    assert result.exit_code == 0 and json.loads(result.stdout)["epochs"] == 1
+    result = run(app, ["train", "--epochs", "2", "--resume", path, "--json"])
+    summary = json.loads(result.stdout)
+    assert summary["epochs"] == 2 and summary["network"]["layers"] == [256, 32]
+    assert json.loads(run(app, ["eval", path, "--json"]).stdout) == summary
+    assert json.loads(run(app, ["inspect", path, "--json"]).stdout)["layers"][0]["shape"] == [32, 256]
+    assert run(app, ["inspect", path]).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "--layers", "3,4"],
+        ["train", "--layers", "a"],
+        ["train", "--rule", "x"],
+        ["train", "--data", "x"],
+        ["train", "--set", '{"x": 1}'],
+        ["train", "--set", "{"],
+        ["train", "--batch", "33"],
+        ["train", "--out", "no/such/folder/x.npz"],
+        ["eval", "no-such-file"],
+    ],
+)
+def test_commands_say_what_is_wrong(arguments):
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2 and "Error:" in result.stderr and "Traceback" not in result.output
