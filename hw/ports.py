@@ -23,8 +23,8 @@ class CoreSignature(wiring.Signature):
     i_program : In(stream)
         Program memory write: `data` (16 bits) to `address` (10 bits). Taken only while idle.
     i_row : In(stream)
-        Row transfer: `words` counter words from word `first` of row `row` of layer `layer` (0: the first; the one
-        after the last is the classifier), to the core if `write`, else from it. Taken only while idle.
+        Row transfer: `words` counter words from word `first` of row `row` of the layer whose record is in slot
+        `layer` (see `program.Program.slots`), to the core if `write`, else from it. Taken only while idle.
     i_counter : In(stream)
         Counters of a row being written, signed B bits, ascending; U of them a word.
     o_counter : Out(stream)

@@ -1,0 +1,227 @@
+"""A column of the array: a processing element, its samples' memories and their lanes.
+
+                    control buses, tile (from the west, one cycle a column)
+                      │
+     operand memory ──┴─► processing element ─► lanes ─► words back to the operand memory
+     (even and odd bank)                         ├──► rank memory
+                                                 └──► verdict memory ─► matches (to the east)
+
+Every bus is passed on through a register, so that a column talks to its neighbours only.
+"""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from .config import TILE, ArrayConfig
+from .element import ProcessingElement
+from .lane import Lane, PhaseLayout, drain_layout
+from .weights import TileLayout
+from .winners import MEMBER_BITS, VerdictLayout
+
+__all__ = ["Column", "control_layout", "reply_layout"]
+
+
+def control_layout(config: ArrayConfig) -> data.StructLayout:
+    """What marches through the columns; each part acts on its own memory port or unit.
+
+    issue
+        Read pair `address` of the operand memory, for the tile that enters `read_latency` cycles later. `odd` takes
+        the pair's second word for value; `paired` takes the first for value and the second for mask; else the mask is
+        all ones, or `phase.tail` with `tail`. `compute`, `last`: see `ProcessingElement`. `aux_value` and
+        `aux_gate` keep what was read (value; second word) for the lanes.
+    drain
+        With each sum that leaves the processing element: see `lane.drain_layout`.
+    write
+        To the operand memory, in word `odd` of pair `address`: the lanes' `value` words, or their `gate` words, or
+        `data` for one `lane` of one `column`. Or, with `label`, `data` to the verdict memory at `address`.
+    query
+        Read word `address` of the verdict memory. `label` keeps it as the samples' labels. Otherwise the reply says
+        which samples have `member` for winner, and gives the word of column `column`.
+    phase
+        See `lane.PhaseLayout`.
+    """
+    column = range(max(2, config.columns))
+    return data.StructLayout({
+        "issue": data.StructLayout({
+            "address": range(config.operand_words), "odd": 1, "paired": 1, "tail": 1,
+            "compute": 1, "last": 1, "aux_value": 1, "aux_gate": 1}),
+        "drain": drain_layout(config),
+        "write": data.StructLayout({
+            "value": 1, "gate": 1, "host": 1, "label": 1, "odd": 1,
+            "address": range(max(config.operand_words, config.winner_words)),
+            "column": column, "lane": range(max(2, config.lanes)), "data": TILE}),
+        "query": data.StructLayout({
+            "label": 1, "address": range(config.winner_words), "member": MEMBER_BITS, "column": column}),
+        "phase": PhaseLayout(config),
+    })
+
+
+def reply_layout(config: ArrayConfig) -> data.StructLayout:
+    """Answer to a query, gathered on its way east: a bit a sample, and one column's verdicts."""
+    return data.StructLayout({
+        "match": config.samples, "up": config.samples, "verdicts": data.ArrayLayout(VerdictLayout, config.lanes)})
+
+
+class Column(wiring.Component):
+    """Column `index` of the array.
+
+    Members
+    -------
+    i_control, o_control : In, Out(control_layout)
+        `o_control` follows one cycle behind.
+    i_tile, o_tile : In, Out(TileLayout)
+        The tile that belongs to the `issue` of `read_latency` cycles ago; likewise.
+    i_signs, i_arrive, o_signs, o_arrive : In, Out
+        Value words on their way west, a cycle a column; this column's own enter with `write.value`.
+    i_reply, o_reply : In, Out(reply_layout)
+        `o_reply` answers the query of two cycles ago; `i_reply` is the western neighbour's.
+    """
+
+    sum_delay = ProcessingElement.latency + 1
+    """Cycles from `issue.last` to the first sum's `drain`, beyond the read latency."""
+
+    def __init__(self, config: ArrayConfig, index: int):
+        self.config = config
+        self.index = index
+        super().__init__({
+            "i_control": In(control_layout(config)), "o_control": Out(control_layout(config)),
+            "i_tile": In(TileLayout), "o_tile": Out(TileLayout),
+            "i_signs": In(data.ArrayLayout(TILE, config.lanes)), "o_signs": Out(data.ArrayLayout(TILE, config.lanes)),
+            "i_arrive": In(1), "o_arrive": Out(1),
+            "i_reply": In(reply_layout(config)), "o_reply": Out(reply_layout(config)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config, control = self.config, self.i_control
+        lanes = config.lanes
+        m.d.sync += self.o_control.eq(control)
+
+        m.submodules.element = element = ProcessingElement(config)
+        m.d.comb += [element.i_tile.eq(self.i_tile), self.o_tile.eq(element.o_tile)]
+        lane = []
+        for number in range(lanes):
+            m.submodules[f"lane_{number}"] = unit = Lane(config)
+            lane.append(unit)
+
+        # Operands: two banks of one word a lane.
+        issue, write = control.issue, control.write
+        banks = []
+        for bank in range(2):
+            memory = Memory(shape=TILE * lanes, depth=config.operand_words, init=[], attrs={"no_rw_check": 1})
+            m.submodules[f"operands_{bank}"] = memory
+            port = memory.write_port(granularity=TILE)
+            here = Signal(lanes, name=f"write_{bank}")
+            mine = write.host & (write.column == self.index)
+            for number in range(lanes):
+                m.d.comb += here[number].eq(write.value | write.gate | (mine & (write.lane == number)))
+            m.d.comb += [
+                port.addr.eq(write.address),
+                port.en.eq(Mux(write.odd == bank, here, 0)),
+                port.data.eq(Cat(Mux(write.host, write.data, Mux(write.gate, unit.o_gate, unit.o_value))
+                                 for unit in lane)),
+            ]
+            read = memory.read_port()
+            m.d.comb += read.addr.eq(issue.address)
+            word = read.data
+            if config.pipelined:
+                word = _registered(m, word)
+            banks.append(word)
+        flags = Cat(issue.odd, issue.paired, issue.tail, issue.compute, issue.last, issue.aux_value,
+                    issue.aux_gate)
+        for _ in range(config.read_latency):
+            flags = _registered(m, flags)
+        odd, paired, tail, compute, last, keep_value, keep_gate = flags
+        m.d.sync += [element.compute.eq(compute), element.last.eq(last)]
+        for number, unit in enumerate(lane):
+            even_word, odd_word = (bank.word_select(number, TILE) for bank in banks)
+            value = Signal(TILE, name=f"value_{number}")
+            m.d.comb += value.eq(Mux(odd, odd_word, even_word))
+            aux_value, aux_gate = Signal(TILE, name=f"aux_value_{number}"), Signal(TILE, name=f"aux_gate_{number}")
+            m.d.sync += [
+                element.value[number].eq(value),
+                element.mask[number].eq(Mux(paired, odd_word, control.phase.tail | ~tail.replicate(TILE))),
+            ]
+            with m.If(keep_value):
+                m.d.sync += aux_value.eq(value)
+            with m.If(keep_gate):
+                m.d.sync += aux_gate.eq(odd_word)
+            m.d.comb += [unit.aux_value.eq(aux_value), unit.aux_gate.eq(aux_gate)]
+
+        # Sums.
+        drain = control.drain
+        m.d.comb += element.shift.eq(drain.valid)
+        for number, unit in enumerate(lane):
+            m.d.comb += [
+                unit.total.eq(element.total[number]),
+                unit.count.eq(element.count[number]),
+                unit.drain.eq(drain),
+                unit.phase.eq(control.phase),
+            ]
+
+        m.d.sync += [self.o_arrive.eq(self.i_arrive | write.value), self.o_signs.eq(self.i_signs)]
+        with m.If(write.value):
+            m.d.sync += [self.o_signs[number].eq(unit.o_value) for number, unit in enumerate(lane)]
+
+        # Ranks: read for stage 2 of the lanes, written in stage 3.
+        m.submodules.ranks = ranks = Memory(
+            shape=config.rank_bits * lanes, depth=config.rank_words, init=[], attrs={"no_rw_check": 1})
+        rank_read, rank_write = ranks.read_port(), ranks.write_port()
+        rank_address = _registered(m, drain.rank_address)
+        m.d.comb += rank_read.addr.eq(rank_address)
+        for _ in range(2):
+            rank_address = _registered(m, rank_address)
+        valid, group_last, verdict_address = (drain.valid & ~drain.pad), drain.group_last, drain.verdict_address
+        for _ in range(3):
+            valid, group_last = _registered(m, valid), _registered(m, group_last)
+            verdict_address = _registered(m, verdict_address)
+        m.d.comb += [
+            rank_write.addr.eq(rank_address),
+            rank_write.data.eq(Cat(unit.o_rank for unit in lane)),
+            rank_write.en.eq(valid & control.phase.rank_write),
+        ]
+        for number, unit in enumerate(lane):
+            m.d.comb += unit.stored_rank.eq(rank_read.data.word_select(number, config.rank_bits))
+
+        # Verdicts: winners and results from the lanes, labels from the host.
+        verdict_width = VerdictLayout.size
+        m.submodules.verdicts = verdicts = Memory(
+            shape=verdict_width * lanes, depth=config.winner_words, init=[], attrs={"no_rw_check": 1})
+        verdict_write = verdicts.write_port(granularity=verdict_width)
+        verdict_read = verdicts.read_port()
+        label_here = write.label & (write.column == self.index)
+        m.d.comb += [
+            verdict_write.addr.eq(Mux(write.label, write.address, verdict_address)),
+            verdict_write.data.eq(Cat(Mux(write.label, write.data[:verdict_width], unit.o_verdict) for unit in lane)),
+            verdict_write.en.eq(Cat(
+                Mux(write.label, label_here & (write.lane == number),
+                    valid & group_last & (control.phase.select | control.phase.classify))
+                for number in range(lanes))),
+            verdict_read.addr.eq(control.query.address),
+        ]
+        query = _registered(m, Cat(control.query.label, control.query.column == self.index, control.query.member))
+        keep_label, selected, member = query[0], query[1], query[2:]
+        m.d.sync += self.o_reply.eq(self.i_reply)
+        for number, unit in enumerate(lane):
+            verdict = data.View(VerdictLayout, verdict_read.data.word_select(number, verdict_width))
+            sample = self.index * lanes + number
+            m.d.sync += [
+                self.o_reply.match[sample].eq(verdict.valid & (verdict.member == member)),
+                self.o_reply.up[sample].eq(verdict.up),
+            ]
+            with m.If(selected):
+                m.d.sync += self.o_reply.verdicts[number].eq(verdict)
+            next_label = Signal(MEMBER_BITS, name=f"next_label_{number}")
+            with m.If(keep_label):
+                m.d.sync += next_label.eq(verdict.member)
+            with m.If(drain.valid & drain.first & drain.group_first):
+                m.d.sync += unit.label.eq(next_label)
+        return m
+
+
+def _registered(m: Module, value):
+    register = Signal(len(value), reset_less=True)
+    m.d.sync += register.eq(value)
+    return register

@@ -1,0 +1,194 @@
+"""The accelerator, without any link: streams in, streams out.
+
+    i_sample ─► Loader ──────────────► operands      ┌────────────┐
+    i_run ────► Sequencer ── control ─► Column ─► Column ─► …     │ replies
+                   │      WeightMemory ─ tile ─►                  ▼
+                   ▼            ▲ signs           Results ─► o_result
+            ProgramMemory       └── Updater ◄── RowScan ◄── who won
+                                    │    ▲
+                              counters   ReplayMemory
+"""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import flipped
+
+from .column import Column, control_layout
+from .config import ArrayConfig
+from .loader import Loader
+from .ports import STATISTICS, CoreSignature
+from .records import ProgramMemory
+from .replay import ReplayMemory
+from .results import Results
+from .sequencer import Sequencer
+from .updater import Updater
+from .weights import WeightMemory
+
+__all__ = ["Core"]
+
+
+class Core(wiring.Component):
+    """Trains and runs binary networks; members: see `ports.CoreSignature`.
+
+    Of batch b the array makes forward phases, logits and backward phases; then the updater moves the counters of the
+    rows that won, while the array goes on with batch b + 1 in the blocks of rows that the updater has left.
+    """
+
+    def __init__(self, config: ArrayConfig):
+        self.config = config
+        super().__init__(CoreSignature(config))
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        m.submodules.program = program = ProgramMemory(config, clients=3)
+        m.submodules.sequencer = sequencer = Sequencer(config)
+        m.submodules.loader = loader = Loader(config)
+        m.submodules.results = results = Results(config)
+        m.submodules.updater = updater = Updater(config)
+        m.submodules.replay = replay = ReplayMemory(config)
+        m.submodules.weights = weights = WeightMemory(config)
+        for client, unit in enumerate((sequencer, updater, loader)):
+            wiring.connect(m, unit.program, getattr(program, f"port_{client}"))
+
+        # Host side.
+        batch_pending = Signal()
+        update_pending, update_busy = Signal(), Signal()
+        m.d.comb += [
+            self.i_program.ready.eq(self.idle),
+            program.write.eq(self.i_program.valid & self.i_program.ready),
+            program.address.eq(self.i_program.payload.address),
+            program.data.eq(self.i_program.payload.data),
+            self.idle.eq(~(sequencer.running | results.busy | update_busy)),
+            update_busy.eq(update_pending | updater.busy),
+            batch_pending.eq(sequencer.running | results.busy | update_pending),
+        ]
+        wiring.connect(m, flipped(self.i_sample), loader.i_sample)
+        wiring.connect(m, flipped(self.i_run), sequencer.i_run)
+        wiring.connect(m, flipped(self.i_row), updater.i_row)
+        wiring.connect(m, flipped(self.i_counter), updater.i_counter)
+        wiring.connect(m, updater.o_counter, flipped(self.o_counter))
+        wiring.connect(m, results.o, flipped(self.o_result))
+
+        # A batch: array, results, update. The next may enter the array while this one is updated.
+        count, time = Signal(6), Signal(8)
+        update_time, update_parity, parity = Signal(8), Signal(), Signal()
+        run_taken = Signal()
+        m.d.comb += [
+            run_taken.eq(self.i_run.valid & self.i_run.ready),
+            sequencer.hold.eq(results.busy | (updater.busy & ~updater.updating)),
+            sequencer.first_phase.eq(loader.first_phase),
+            sequencer.passes.eq(loader.passes),
+            sequencer.parity.eq(loader.parity),
+            sequencer.update_busy.eq(update_busy),
+            sequencer.update_block.eq(updater.block),
+            sequencer.results_busy.eq(results.busy),
+            loader.taken.eq(run_taken),
+            loader.running.eq(sequencer.running),
+            loader.update_busy.eq(update_busy),
+            results.start.eq(sequencer.classified),
+            results.count.eq(count),
+            results.address.eq(sequencer.result_address),
+            results.frame.eq(sequencer.result_frame),
+            updater.start.eq(update_pending & ~results.busy & ~updater.busy),
+            updater.hold.eq(batch_pending),
+            updater.time.eq(update_time),
+            updater.parity.eq(update_parity),
+            updater.triggered.eq(results.triggered),
+        ]
+        with m.If(run_taken):
+            m.d.sync += [count.eq(self.i_run.payload.count), time.eq(self.i_run.payload.time), parity.eq(loader.parity)]
+        with m.If(updater.start):
+            m.d.sync += update_pending.eq(0)
+        with m.If(sequencer.trained):
+            m.d.sync += [update_pending.eq(1), update_time.eq(time), update_parity.eq(parity)]
+
+        # Control bus of the columns.
+        control = Signal(control_layout(config))
+        write_free = Signal()
+        m.d.comb += [
+            control.eq(sequencer.control),
+            write_free.eq(~(sequencer.control.write.value | sequencer.control.write.gate)),
+            loader.ready.eq(Mux(
+                loader.label, ~sequencer.verdict_write, write_free & (replay.ready | ~loader.replay))),
+        ]
+        with m.If(write_free):
+            m.d.comb += [
+                control.write.host.eq(loader.operand & loader.ready),
+                control.write.odd.eq(loader.odd),
+                control.write.address.eq(loader.address),
+            ]
+        with m.If(loader.label & loader.ready):
+            m.d.comb += control.write.label.eq(1)
+        m.d.comb += [
+            control.write.column.eq(loader.column),
+            control.write.lane.eq(loader.lane),
+            control.write.data.eq(loader.data),
+        ]
+        query = Signal.like(control.query)
+        with m.If(sequencer.control.query.label):
+            m.d.sync += query.eq(sequencer.control.query)
+        with m.Else():
+            m.d.sync += [
+                query.label.eq(0),
+                query.address.eq(Mux(results.query, results.query_address, updater.query_address)),
+                query.member.eq(updater.query_member),
+                query.column.eq(results.query_column),
+            ]
+        m.d.comb += control.query.eq(query)
+
+        # Array.
+        m.d.comb += [
+            weights.i_address.eq(sequencer.tile),
+            weights.i_transpose.eq(sequencer.transpose),
+            weights.write.eq(updater.write),
+            weights.tile.eq(updater.tile),
+            weights.row.eq(updater.row),
+            weights.half.eq(updater.half),
+            weights.signs.eq(updater.signs),
+        ]
+        bus, tile, reply = control, weights.o_tile, None
+        columns = []
+        for index in range(config.columns):
+            m.submodules[f"column_{index}"] = column = Column(config, index)
+            m.d.comb += [column.i_control.eq(bus), column.i_tile.eq(tile)]
+            if reply is not None:
+                m.d.comb += column.i_reply.eq(reply)
+            bus, tile, reply = column.o_control, column.o_tile, column.o_reply
+            columns.append(column)
+        for west, east in zip(columns, columns[1:], strict=False):
+            m.d.comb += [west.i_signs.eq(east.o_signs), west.i_arrive.eq(east.o_arrive)]
+        m.d.comb += [results.reply.eq(reply), updater.reply.eq(reply)]
+
+        # Replay memory.
+        m.d.comb += [
+            replay.copy.eq(sequencer.copy),
+            replay.i_copy.eq(sequencer.o_copy),
+            replay.arrive.eq(columns[0].o_arrive),
+            replay.signs.eq(columns[0].o_signs),
+            replay.write.eq(loader.replay & loader.ready),
+            replay.word.eq(loader.word),
+            replay.part.eq(loader.part),
+            replay.sample.eq(loader.sample),
+            replay.data.eq(loader.data),
+            replay.read_word.eq(updater.read_word),
+            replay.read_half.eq(updater.read_half),
+            replay.read_sample.eq(updater.read_sample),
+            updater.activations.eq(replay.o),
+        ]
+
+        # Statistics.
+        working = Signal()
+        m.d.comb += working.eq(~self.idle)
+        events = dict.fromkeys(STATISTICS, 0) | {
+            "forward": sequencer.forward, "backward": sequencer.backward,
+            "update": working & ~sequencer.forward & ~sequencer.backward & update_busy,
+            "stall": working & ~sequencer.forward & ~sequencer.backward & ~update_busy,
+            "update_busy": update_busy,
+            "samples": Mux(run_taken, self.i_run.payload.count, 0),
+            "triggered": self.o_result.valid & self.o_result.ready & self.o_result.payload.triggered,
+            "row_updates": updater.updated, "saturations": updater.lost,
+        }
+        for number, name in enumerate(STATISTICS):
+            m.d.sync += self.statistics[number].eq(self.statistics[number] + events[name])
+        return m

@@ -1,0 +1,95 @@
+"""One processing element of the systolic chain: a 16 × 16 tile times the operands of a few samples.
+
+             west                                   east
+    i_tile ───────► [tile] ──────────────────────► o_tile
+                      │ 16 rows of 16 weights
+       per lane:      ▼
+    value, mask ──► 16 × (masked XNOR, popcount, accumulator) ──► shift chain ──► total, one row a cycle
+                      popcount(mask) accumulator ───────────────────────────────► count
+
+`z = 2·total - count` is the row's sum: `W a` forward, `W^T (g ⊙ a*)` backward with the gate as mask (Eq. 2–7).
+"""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from .config import TILE, ArrayConfig
+from .popcount import DotAccumulator
+from .weights import TileLayout
+
+__all__ = ["ProcessingElement"]
+
+
+class ProcessingElement(wiring.Component):
+    """Sixteen rows for each of `config.lanes` samples.
+
+    Members
+    -------
+    i_tile, o_tile : In, Out(TileLayout)
+        The tile and, a cycle later, the same tile for the next element.
+    value, mask : In, 16 bits a lane
+        The operand of each sample, one cycle behind `i_tile`. Value 1 is +1; positions with mask 0 do not count.
+    compute, last : In(1)
+        With the operand: it counts; it is the last of a sum.
+    shift : In(1)
+        Take the next row out of the chain.
+    total : Out, `sum_width` bits a lane
+        Equal bits under the mask, for row 0 from `latency` cycles after `last` on, then one row a `shift`.
+    count : Out, `sum_width` bits a lane
+        Bits under the mask, held as long as the rows of the same sum come out.
+
+    A sum may follow a sum without a pause, as long as all 16 rows of the former have been shifted out before the
+    latter's come in.
+    """
+
+    latency = DotAccumulator.latency + 1
+    """Cycles from `last` to row 0's `total`."""
+
+    def __init__(self, config: ArrayConfig):
+        self.config = config
+        per_lane = lambda width: data.ArrayLayout(width, config.lanes)  # noqa: E731
+        super().__init__({
+            "i_tile": In(TileLayout),
+            "o_tile": Out(TileLayout),
+            "value": In(per_lane(TILE)),
+            "mask": In(per_lane(TILE)),
+            "compute": In(1),
+            "last": In(1),
+            "shift": In(1),
+            "total": Out(per_lane(config.sum_width)),
+            "count": Out(per_lane(config.sum_width)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.sync += self.o_tile.eq(self.i_tile)
+
+        compute, last = self.compute, self.last
+        for _ in range(DotAccumulator.latency):
+            next_compute, next_last = Signal(), Signal()
+            m.d.sync += [next_compute.eq(compute), next_last.eq(last)]
+            compute, last = next_compute, next_last
+        load = Signal()
+        m.d.comb += load.eq(compute & last)
+
+        def accumulator(name, weight, value, mask):
+            m.submodules[name] = unit = DotAccumulator(width=TILE, sum_width=self.config.sum_width)
+            m.d.comb += [
+                unit.weight.eq(weight), unit.value.eq(value), unit.mask.eq(mask),
+                unit.compute.eq(compute), unit.last.eq(last)]
+            return unit.total
+
+        for lane in range(self.config.lanes):
+            value, mask = self.value[lane], self.mask[lane]
+            chain = [Signal(self.config.sum_width, name=f"chain_{lane}_{row}") for row in range(TILE + 1)]
+            with m.If(load | self.shift):
+                for row in range(TILE):
+                    total = accumulator(f"dot_{lane}_{row}", self.o_tile[row], value, mask)
+                    m.d.sync += chain[row].eq(Mux(load, total, chain[row + 1]))
+            m.d.comb += self.total[lane].eq(chain[0])
+
+            count = accumulator(f"fan_in_{lane}", 0, 0, mask)
+            with m.If(load):
+                m.d.sync += self.count[lane].eq(count)
+        return m

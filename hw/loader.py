@@ -1,0 +1,168 @@
+"""Takes the samples of the next batch to the columns, to the replay memory, and their targets to the columns.
+
+The target of a sample is its class's prototype (`a*_L = ρ^c`), which the loader fetches from the program memory.
+"""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from .config import TILE, ArrayConfig
+from .program import LOADER
+from .records import ProgramPort, RecordReader
+
+__all__ = ["Loader"]
+
+
+class Loader(wiring.Component):
+    """Loads samples, one word a cycle where nothing else writes.
+
+    Members
+    -------
+    program : Out(ProgramPort)
+    i_sample : In(stream)
+        See `ports.CoreSignature`.
+    taken : In(1)
+        One cycle: the samples loaded are being run; the next belong to another batch.
+    running, update_busy : In(1)
+        A batch is in the array; is being updated.
+    operand, label : Out(1)
+        Write `data` to `address` (word `odd` of that pair) of the operand memory, to `address` of the verdict memory,
+        of `lane` of `column`; done when `ready`.
+    replay : Out(1)
+        Write `data` to the replay memory, at `word`, `part` and `sample`; in the same cycle as `operand`.
+    ready : In(1)
+        All that is asked for is written.
+    passes : Out
+        Passes that the samples loaded take.
+    parity : Out(1)
+        Of the batch being loaded.
+    first_phase : Out
+        Address of the first phase.
+    """
+
+    def __init__(self, config: ArrayConfig):
+        self.config = config
+        super().__init__({
+            "program": Out(ProgramPort(config)),
+            "i_sample": In(stream.Signature(data.StructLayout({"data": TILE, "last": 1}))),
+            "taken": In(1),
+            "running": In(1),
+            "update_busy": In(1),
+            "operand": Out(1),
+            "label": Out(1),
+            "replay": Out(1),
+            "ready": In(1),
+            "address": Out(range(max(config.operand_words, config.winner_words))),
+            "odd": Out(1),
+            "column": Out(range(max(2, config.columns))),
+            "lane": Out(range(max(2, config.lanes))),
+            "data": Out(TILE),
+            "word": Out(8),
+            "part": Out(range(max(2, config.update_words))),
+            "sample": Out(6),
+            "passes": Out(range(config.passes + 1)),
+            "parity": Out(1),
+            "first_phase": Out(range(config.program_words)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        operand_shape, verdict_shape = range(config.operand_words), range(config.winner_words)
+        m.submodules.record = record = RecordReader(config, LOADER, {
+            "operand_frame": operand_shape, "verdict_frame": verdict_shape, "inputs": operand_shape,
+            "targets": operand_shape, "label": verdict_shape, "prototypes": range(config.program_words),
+            "first_phase": range(config.program_words), "stride": operand_shape})
+        header = record.o
+        m.d.comb += [record.parity.eq(self.parity), self.first_phase.eq(header.first_phase)]
+
+        operand_base, verdict_base = Signal(operand_shape), Signal(verdict_shape)
+        word = Signal(8)
+        target = Signal(range(256))
+        fetch = Signal(range(config.program_words))
+        held = Signal(TILE)
+        column, lane = self.column, self.lane
+        part_bits = ceil_log2(config.update_words)
+        sample_word = self.i_sample.payload
+        m.d.comb += [
+            self.part.eq(word[:part_bits]),
+            self.word.eq(header.replay_region + (word >> part_bits)),
+        ]
+        # The program port is the record reader's but for the prototypes.
+        fetching = Signal()
+        m.d.comb += [
+            self.program.request.eq(record.program.request | fetching),
+            self.program.address.eq(Mux(fetching, fetch, record.program.address)),
+            record.program.grant.eq(self.program.grant & ~fetching),
+            record.program.data.eq(self.program.data),
+        ]
+
+        with m.FSM():
+            with m.State("empty"):
+                may_load = ~self.running | (header.double & ~self.update_busy)
+                with m.If(self.i_sample.valid & may_load):
+                    m.d.comb += record.start.eq(1)
+                    m.d.sync += [
+                        operand_base.eq(0), verdict_base.eq(0), column.eq(0), lane.eq(0), self.sample.eq(0),
+                        self.passes.eq(1), word.eq(0)]
+                    m.next = "header"
+            with m.State("header"):
+                with m.If(~record.busy):
+                    m.next = "inputs"
+            with m.State("inputs"):
+                m.d.comb += [
+                    self.operand.eq(self.i_sample.valid & ~sample_word.last),
+                    self.replay.eq(self.operand),
+                    self.label.eq(self.i_sample.valid & sample_word.last),
+                    self.odd.eq(word[0]),
+                    self.data.eq(sample_word.data),
+                    self.address.eq(Mux(
+                        sample_word.last, verdict_base + header.label, operand_base + header.inputs + (word >> 1))),
+                    self.i_sample.ready.eq(self.ready),
+                ]
+                with m.If(self.i_sample.valid & self.ready):
+                    m.d.sync += word.eq(word + 1)
+                    with m.If(sample_word.last):
+                        m.d.sync += [
+                            target.eq(0),
+                            fetch.eq(header.prototypes + (sample_word.data[:7] << header.prototype_shift))]
+                        m.next = "fetch"
+            with m.State("fetch"):
+                m.d.comb += fetching.eq(1)
+                with m.If(self.program.grant):
+                    m.next = "arrive"
+            with m.State("arrive"):
+                # The port's data are good for one cycle, other clients go on.
+                m.d.sync += [held.eq(self.program.data), fetch.eq(fetch + 1)]
+                m.next = "target"
+            with m.State("target"):
+                m.d.comb += [
+                    self.operand.eq(1), self.data.eq(held),
+                    self.address.eq(operand_base + header.targets + target)]
+                with m.If(self.ready):
+                    m.d.sync += target.eq(target + 1)
+                    m.next = "fetch"
+                    with m.If(target == header.target_words):
+                        m.next = "sample"
+            with m.State("sample"):
+                m.d.sync += [word.eq(0), self.sample.eq(self.sample + 1), lane.eq(lane + 1)]
+                with m.If(lane == config.lanes - 1):
+                    m.d.sync += [lane.eq(0), column.eq(column + 1)]
+                    with m.If(column == config.columns - 1):
+                        m.d.sync += [
+                            column.eq(0), operand_base.eq(operand_base + header.operand_frame),
+                            verdict_base.eq(verdict_base + header.verdict_frame)]
+                m.next = "next"
+            with m.State("next"):
+                with m.If(self.taken):
+                    m.next = "taken"
+                with m.Elif(self.i_sample.valid & ~self.sample[5]):
+                    with m.If((lane == 0) & (column == 0)):
+                        m.d.sync += self.passes.eq(self.passes + 1)
+                    m.next = "inputs"
+            with m.State("taken"):
+                m.d.sync += self.parity.eq(~self.parity)
+                m.next = "empty"
+        return m

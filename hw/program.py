@@ -1,0 +1,345 @@
+"""Programs: what the host writes into the program memory to describe a network to the core.
+
+The program memory holds, in 16-bit words: the loader's record at address 0; the layers for the updater, last
+layer first, then the classifier, at multiples of 16; the phases of a batch, in order; the prototypes. One record is a few words; a field marked *buffered* may
+carry bit 15, which asks for the second of two buffers on every other batch.
+
+Within a lane's memories each pass has a frame of equal size:
+
+    operand memory (pairs of words)  a_0 (twice if it fits) | a_1 … a_L | for l = 2 … L: a*_l and gate, paired
+    rank memory                      one rank for each neuron of layers 1 … L-1
+    verdict memory                   one for each group of layers 1 … L | result | label (twice if it fits)
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from ..model.config import MAX_BATCH, NetworkConfig
+from .config import TILE, ArrayConfig
+
+__all__ = ["BUFFERED", "CapacityError", "Field", "LAYER", "LOADER", "PHASE", "Program", "compile_network", "encode",
+           "positions", "record_words"]
+
+BUFFERED = 1 << 15
+"""Bit of a buffered field: on odd batches its `buffer` is added to it."""
+
+
+class Field(NamedTuple):
+    """A field of a record: its width, and what is added to a buffered one on odd batches.
+
+    `buffer` is "" for a field that is not buffered, else the name of an earlier field or "one".
+    """
+
+    width: int
+    buffer: str = ""
+
+
+LOADER = {
+    "stride": Field(15), "double": Field(1), "operand_frame": Field(12), "verdict_frame": Field(12), "target_words": Field(8),
+    "prototypes": Field(10), "prototype_shift": Field(4), "replay_stride": Field(8), "replay_region": Field(8, "replay_stride"),
+    "inputs": Field(15, "stride"), "targets": Field(15, "stride"), "label": Field(12, "one"), "first_phase": Field(10),
+}
+"""Fields of the loader's record and their widths.
+
+stride, replay_stride
+    Added on odd batches to buffered operand offsets and to the inputs' replay region.
+double
+    The next batch may be loaded while this one is in the array.
+operand_frame, verdict_frame
+    Size of a pass's frame.
+target_words, prototypes, prototype_shift
+    Words of a prototype, address of class 0's, and log2 of the distance between classes.
+inputs, targets, label
+    Offsets in the frames.
+first_phase
+    Address of the first phase's record.
+"""
+
+SLOT = 16
+"""Layers' records lie at multiples of this address."""
+
+PHASE = {
+    "stride": Field(15),
+    "backward": Field(1), "classify": Field(1), "select": Field(1), "rank_write": Field(1), "rank_shift": Field(2), "pass_major": Field(1), "chase": Field(1),
+    "paired": Field(1), "keep_value": Field(1), "keep_paired": Field(1), "keep_gate": Field(1), "write_value": Field(1), "write_paired": Field(1),
+    "write_gate": Field(1), "replay": Field(1),
+    "tile": Field(12), "tile_word_step": Field(12), "tile_block_step": Field(12), "words": Field(8), "blocks": Field(8), "last_rows": Field(4),
+    "tail": Field(16), "gate": Field(12), "operand": Field(15, "stride"), "keep_value_offset": Field(15, "stride"), "pair_offset": Field(15, "stride"), "write_offset": Field(15, "stride"),
+    "rank": Field(12), "group": Field(6), "verdict": Field(12), "label": Field(12, "one"), "pace": Field(8), "operand_frame": Field(12), "rank_frame": Field(12),
+    "verdict_frame": Field(12), "replay_region": Field(8), "next": Field(10), "end_infer": Field(1), "end": Field(1),
+}
+"""Fields of a phase of the array. Counts and sizes are one less than they say (`words`, `blocks`, `last_rows`,
+`group`), `pace`, the least cycles from job to job, is two less.
+
+backward, classify, select, rank_write, rank_shift, tail, gate
+    See `lane.PhaseLayout`. Backward takes tiles transposed.
+pass_major
+    All blocks of a pass before the next pass; needed where winners are selected.
+chase
+    A block of rows waits until the updater has left it.
+paired
+    Operands are pairs of value and mask.
+keep_value, keep_paired, keep_gate
+    Read the lanes' auxiliary value at `keep_value_offset` (as a pair, or as one of two words), their gate at
+    `pair_offset`.
+write_value, write_paired, write_gate
+    Write signs at `write_offset` (as first of a pair, or as one of two words), gates at `pair_offset`.
+replay, replay_region
+    Copy the signs to the replay memory.
+end, end_infer
+    Last phase of a batch; of a batch that does not learn.
+"""
+
+LAYER = {
+    "last": Field(1), "counter": Field(16), "words": Field(12), "tile": Field(12), "tile_block_step": Field(12), "rows": Field(12), "group": Field(6), "verdict": Field(12),
+    "verdict_frame": Field(12), "replay_stride": Field(8), "replay_region": Field(8, "replay_stride"), "tail": Field(9),
+    "reinforce": Field(1), "reinforce_mask": Field(8),
+}
+"""Fields of a layer for the updater; `words`, `rows`, `group` are one less than they say.
+
+counter, words
+    First word in the counter memory, words a row.
+replay_region
+    Where the layer's inputs lie in the replay memory, in units of 32 words.
+tail
+    Counters in use in a row's last word.
+reinforce, reinforce_mask
+    Whether to reinforce, and R - 1.
+"""
+
+
+class CapacityError(ValueError):
+    """The network does not fit the array; the message names the memory, what it would need and what there is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """A network, compiled for an array.
+
+    words
+        uint16 contents of the program memory.
+    slots
+        What `i_row.layer` must be for each layer, first to last, then for the classifier.
+    row_words
+        Counter words in a row of each layer, then of the classifier.
+    sample_words
+        16-bit words of a sample, label included.
+    """
+
+    network: NetworkConfig
+    array: ArrayConfig
+    words: np.ndarray
+    slots: tuple[int, ...]
+    row_words: tuple[int, ...]
+    sample_words: int
+
+    def pack(self, inputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Samples as the core takes them: uint16 `(n, sample_words)` of ±1 `inputs` `(n, K_0)` and `labels` `(n,)`."""
+        words = np.empty((len(inputs), self.sample_words), dtype=np.uint16)
+        words[:, :-1] = pack_words(inputs)
+        words[:, -1] = labels
+        return words
+
+
+def pack_words(values: np.ndarray) -> np.ndarray:
+    """±1 values `(n, K)` in 16-bit words `(n, ceil(K/16))`, +1 as 1, the first value in bit 0, padding 0."""
+    bits = np.zeros((len(values), -(-values.shape[1] // TILE) * TILE), dtype=np.uint8)
+    bits[:, :values.shape[1]] = values > 0
+    return np.packbits(bits, axis=1, bitorder="little").view("<u2")
+
+
+def encode(layout: dict[str, Field], **values: int) -> list[int]:
+    """A record's words: one-bit fields together, sixteen a word, then one word for each other field.
+
+    Raises ValueError for a value that does not fit its field.
+    """
+    words, flags = [], []
+    for name, (width, buffer) in layout.items():
+        value = int(values.pop(name))
+        limit = (1 << width) - 1
+        if not 0 <= (value & ~BUFFERED if buffer else value) <= limit:
+            raise CapacityError(f"the network needs {name} = {value}, and its field ends at {limit}")
+        if width == 1:
+            flags.append(value)
+        else:
+            words.append(value)
+    if values:
+        raise TypeError(f"no such fields: {', '.join(values)}")
+    packed = [sum(bit << place for place, bit in enumerate(flags[start:start + 16]))
+              for start in range(0, len(flags), 16)]
+    return packed + words
+
+
+def positions(layout: dict[str, Field]) -> dict[str, tuple[int, int]]:
+    """Word and first bit of each field in a record, as `encode` lays it out."""
+    flags = [name for name, field in layout.items() if field.width == 1]
+    first = -(-len(flags) // 16)
+    places = {name: divmod(number, 16) for number, name in enumerate(flags)}
+    for number, name in enumerate(name for name, field in layout.items() if field.width > 1):
+        places[name] = (first + number, 0)
+    return places
+
+
+def record_words(layout: dict[str, Field]) -> int:
+    """Words of a record."""
+    return 1 + max(word for word, _ in positions(layout).values())
+
+
+def compile_network(network: NetworkConfig, classifier: np.ndarray, array: ArrayConfig) -> Program:
+    """The program of `network` with ±1 `classifier` (C, K_L) for `array`.
+
+    Raises CapacityError when the network does not fit, with the memory that is too small.
+    """
+    widths, depth, classes = network.layers, network.depth, network.classes
+    words = [-(-width // TILE) for width in widths]
+    if network.counter_bits != array.counter_bits:
+        raise CapacityError(f"counter_bits is {array.counter_bits} in this array, not {network.counter_bits}")
+    _fits("fan_in", max(widths[:-1] + widths[-1:]), array.fan_in)
+    _fits("classes", classes, array.classes)
+    _fits("groups", max(network.groups), 64)
+    _fits("margin", network.margin, (1 << array.sum_width) - 1)
+
+    # Tiles: rows of a block lie together, each row padded to whole write words.
+    pitch = [-(-count // array.update_words) * array.update_words for count in words[:-1] + words[-1:]]
+    heights = words[1:] + [-(-classes // TILE)]
+    tiles, total = [], 0
+    for count, step in zip(heights, pitch, strict=True):
+        tiles.append(total)
+        total += count * step
+    _fits("tiles", total, array.tiles)
+
+    # Counters, row after row; the classifier's follow, so that its rows can be written like any others.
+    lanes = array.update_lanes
+    row_words = [-(-width // lanes) for width in widths]
+    counters, total = [], 0
+    for rows, count in zip(widths[1:] + (classes,), row_words, strict=True):
+        counters.append(total)
+        total += rows * count
+    _fits("counter_words", total, array.counter_words)
+
+    # Replay: word by word, 32 samples each.
+    per_entry = max(1, array.update_words)
+    entries = [-(-count // per_entry) for count in words]
+    replay, regions = [], 2 * entries[0]
+    for count in entries[1:-1]:
+        replay.append(regions)
+        regions += count
+    _fits("replay_words", regions * MAX_BATCH, array.replay_words)
+
+    # Frames of a pass.
+    passes = array.passes
+    inputs_pairs = -(-words[0] // 2)
+    fixed, activations, pairs = 0, [], []
+    for count in words[1:]:
+        activations.append(fixed)
+        fixed += -(-count // 2)
+    for count in words[2:]:
+        pairs.append(fixed)
+        fixed += count
+    if depth == 1:
+        pairs.append(fixed)
+        fixed += words[1]
+    target_pairs = words[-1]
+    fixed -= target_pairs
+    group_counts = [-(-width // group) for width, group in zip(widths[1:], network.groups, strict=True)]
+    verdicts = [sum(group_counts[:layer]) for layer in range(depth)]
+    result = sum(group_counts)
+    buffers = 2 if (passes * (fixed + 2 * (inputs_pairs + target_pairs)) <= array.operand_words
+                    and passes * (result + 3) <= array.winner_words) else 1
+    stride = (inputs_pairs + target_pairs) if buffers == 2 else 0
+    frame = fixed + buffers * (inputs_pairs + target_pairs)
+    verdict_frame = result + 1 + buffers
+    _fits("operand_words", passes * frame, array.operand_words)
+    _fits("winner_words", passes * verdict_frame, array.winner_words)
+    buffered = BUFFERED if buffers == 2 else 0
+    inputs_offset = fixed | buffered
+    pairs[-1] = (fixed + inputs_pairs) | buffered
+    rank_offsets = [sum(words[1:layer + 1]) * TILE for layer in range(depth - 1)]
+    rank_frame = sum(words[1:depth]) * TILE
+    _fits("rank_words", passes * rank_frame, array.rank_words)
+
+    drain = TILE
+    common = {"stride": stride, "operand_frame": frame, "rank_frame": rank_frame, "verdict_frame": verdict_frame}
+    plain = dict.fromkeys(PHASE, 0) | common
+    phases = []
+    for layer in range(depth):
+        last = layer == depth - 1
+        phases.append(plain | {
+            "select": last, "rank_write": not last, "rank_shift": network.rank_shifts[layer],
+            "pass_major": last or layer > 0, "chase": layer == 0,
+            "keep_value": last, "keep_paired": last, "keep_value_offset": pairs[-1] if last else 0,
+            "write_value": 1, "write_offset": activations[layer],
+            "write_gate": layer > 0, "pair_offset": pairs[layer - 1] if layer > 0 else 0,
+            "replay": not last, "replay_region": 0 if last else replay[layer],
+            "tile": tiles[layer], "tile_word_step": 1, "tile_block_step": pitch[layer],
+            "words": words[layer] - 1, "blocks": words[layer + 1] - 1, "last_rows": (widths[layer + 1] - 1) % TILE,
+            "tail": _tail(widths[layer]), "gate": network.gates[layer],
+            "operand": inputs_offset if layer == 0 else activations[layer - 1],
+            "rank": 0 if last else rank_offsets[layer], "group": network.groups[layer] - 1,
+            "verdict": verdicts[layer], "pace": max(drain, 2 * array.columns) - 2,
+        })
+    phases.append(plain | {
+        "classify": 1, "pass_major": 1, "tile": tiles[depth], "tile_word_step": 1, "tile_block_step": pitch[depth],
+        "words": words[depth] - 1, "blocks": heights[depth] - 1, "last_rows": (classes - 1) % TILE,
+        "tail": _tail(widths[depth]), "gate": network.margin, "operand": activations[depth - 1],
+        "group": classes - 1, "verdict": result, "label": (result + 1) | buffered,
+        "pace": max(drain + 3, 2 * array.columns) - 2, "end_infer": 1,
+    })
+    for layer in range(depth - 1, 0, -1):  # votes of layer + 1 for layer, numbered from 1
+        phases.append(plain | {
+            "backward": 1, "select": 1, "pass_major": 1, "paired": 1,
+            "keep_value": 1, "keep_value_offset": activations[layer - 1],
+            "keep_gate": layer > 1, "write_value": layer > 1, "write_paired": 1, "write_gate": layer > 1,
+            "pair_offset": pairs[layer - 2] if layer > 1 else 0, "write_offset": pairs[layer - 2] if layer > 1 else 0,
+            "tile": tiles[layer], "tile_word_step": pitch[layer], "tile_block_step": 1,
+            "words": words[layer + 1] - 1, "blocks": words[layer] - 1, "last_rows": (widths[layer] - 1) % TILE,
+            "operand": pairs[layer - 1], "rank": rank_offsets[layer - 1], "group": network.groups[layer - 1] - 1,
+            "verdict": verdicts[layer - 1], "pace": max(drain, 2 * array.columns) - 2,
+        })
+    phases[-1]["end"] = 1
+    if phases[-1]["classify"]:
+        phases[-1]["end_infer"] = 1
+
+    first_phase = SLOT * (depth + 2)
+    prototypes = first_phase + len(phases) * record_words(PHASE)
+    prototype_shift = math.ceil(math.log2(words[-1]))
+    _fits("program_words", prototypes + (classes << prototype_shift), array.program_words)
+
+    memory = encode(
+        LOADER, stride=stride, double=buffers == 2, operand_frame=frame, verdict_frame=verdict_frame,
+        target_words=words[-1] - 1, prototypes=prototypes, prototype_shift=prototype_shift,
+        replay_stride=entries[0], replay_region=BUFFERED, inputs=inputs_offset, targets=pairs[-1], label=(result + 1) | buffered,
+        first_phase=first_phase)
+    for layer in [*range(depth - 1, -1, -1), depth]:
+        trained = layer < depth
+        memory += [0] * (-len(memory) % SLOT)
+        memory += encode(
+            LAYER, last=layer == 0, counter=counters[layer], words=row_words[layer] - 1, tile=tiles[layer],
+            tile_block_step=pitch[layer], rows=(widths[layer + 1] if trained else classes) - 1,
+            group=network.groups[layer] - 1 if trained else 0, verdict=verdicts[layer] if trained else 0,
+            verdict_frame=verdict_frame, replay_stride=entries[0],
+            replay_region=BUFFERED if layer == 0 else replay[layer - 1] if trained else 0,
+            tail=(widths[layer] - 1) % lanes + 1, reinforce=network.reinforcement > 0,
+            reinforce_mask=max(0, network.reinforcement - 1))
+    memory += [0] * (-len(memory) % SLOT)
+    for number, phase in enumerate(phases):
+        phase["next"] = first_phase + (number + 1) * record_words(PHASE)
+        memory += encode(PHASE, **phase)
+    table = np.zeros((classes, 1 << prototype_shift), dtype=np.uint16)
+    table[:, :words[-1]] = pack_words(classifier)
+    memory += table.ravel().tolist()
+    return Program(
+        network=network, array=array, words=np.array(memory, dtype=np.uint16), slots=(*range(depth, 0, -1), depth + 1),
+        row_words=tuple(row_words), sample_words=words[0] + 1)
+
+
+def _tail(width: int) -> int:
+    return (1 << ((width - 1) % TILE + 1)) - 1
+
+
+def _fits(name: str, needed: int, available: int) -> None:
+    if needed > available:
+        raise CapacityError(f"the network needs {name} = {needed}, and this array has {available}")

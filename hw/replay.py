@@ -1,0 +1,101 @@
+"""What the updates need of a batch once the array has gone on: its inputs and hidden activations.
+
+Words of max(16, U) bits, 32 samples of the first word, 32 of the second, …, so that an address needs no multiplier.
+The loader writes inputs; the columns' signs come in on a bus from the east and are written here, sample by sample.
+"""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from .config import TILE, ArrayConfig
+from .sequencer import CopyLayout
+
+__all__ = ["ReplayMemory"]
+
+
+class ReplayMemory(wiring.Component):
+    """Memory of the activations of a batch.
+
+    Members
+    -------
+    copy, i_copy : In
+        The columns write signs to their operand memories in this cycle, and these are to be kept here.
+    arrive, signs : In
+        A column's signs arrive, `config.lanes` words: columns in order, two cycles apart.
+    write, word, part, sample, data : In
+        The loader's 16 bits for part `part` of word `word` of a sample. Taken when `ready`.
+    ready : Out(1)
+        No signs are being written.
+    read_word, read_sample : In
+        What to read.
+    o : Out
+        The word, U bits, a cycle later; `half` of it where U is 8.
+    """
+
+    def __init__(self, config: ArrayConfig):
+        self.config = config
+        part = range(max(2, config.update_words))
+        super().__init__({
+            "copy": In(1),
+            "i_copy": In(CopyLayout(config)),
+            "arrive": In(1),
+            "signs": In(data.ArrayLayout(TILE, config.lanes)),
+            "write": In(1),
+            "word": In(8),
+            "part": In(part),
+            "sample": In(5),
+            "data": In(TILE),
+            "ready": Out(1),
+            "read_word": In(8),
+            "read_half": In(1),
+            "read_sample": In(5),
+            "o": Out(config.update_lanes),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        words = config.update_words
+        part_bits = ceil_log2(words)
+
+        place = Signal(CopyLayout(config))
+        waiting = Signal(data.ArrayLayout(TILE, config.lanes))
+        left = Signal(range(config.lanes + 1))
+        with m.If(left != 0):
+            m.d.sync += [left.eq(left - 1), place.sample.eq(place.sample + 1)]
+            for lane in range(config.lanes):
+                m.d.sync += waiting[lane].eq(waiting[lane + 1] if lane + 1 < config.lanes else 0)
+        with m.If(self.copy):
+            m.d.sync += place.eq(self.i_copy)
+        with m.If(self.arrive):
+            m.d.sync += [waiting.eq(self.signs), left.eq(config.lanes)]
+        m.d.comb += self.ready.eq(left == 0)
+
+        enable, word, part, sample, value = Signal(), Signal(8), Signal(part_bits), Signal(5), Signal(TILE)
+        m.d.comb += [
+            enable.eq(Mux(left != 0, ~place.sample[5], self.write)),
+            word.eq(Mux(left != 0, place.word, self.word)),
+            part.eq(Mux(left != 0, place.part, self.part)),
+            sample.eq(Mux(left != 0, place.sample, self.sample)),
+            value.eq(Mux(left != 0, waiting[0], self.data)),
+        ]
+        outputs = []
+        for number in range(words):
+            memory = Memory(shape=TILE, depth=config.replay_words, init=[], attrs={"no_rw_check": 1})
+            m.submodules[f"part_{number}"] = memory
+            write, read = memory.write_port(), memory.read_port()
+            m.d.comb += [
+                write.en.eq(enable & (part == number)), write.addr.eq(Cat(sample, word)), write.data.eq(value),
+                read.addr.eq(Cat(self.read_sample, self.read_word)),
+            ]
+            outputs.append(read.data)
+        if config.update_lanes >= TILE:
+            m.d.comb += self.o.eq(Cat(outputs))
+        else:
+            half = Signal()
+            m.d.sync += half.eq(self.read_half)
+            m.d.comb += self.o.eq(outputs[0].word_select(half, config.update_lanes))
+        return m

@@ -1,0 +1,152 @@
+"""Finds the rows that a batch updates, with the samples that update each.
+
+For every row of a layer it asks the columns, pass by pass, in which samples the row has won its group. The answers
+make a mask over the batch; rows that nobody won are dropped. So all the batch's updates of a row come together, and
+its counters are read and written once.
+"""
+
+from amaranth import Cat, Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..model.config import MAX_BATCH
+from .column import reply_layout
+from .config import TILE, ArrayConfig
+from .winners import MEMBER_BITS
+
+__all__ = ["RowLayout", "RowScan"]
+
+
+def RowLayout(config: ArrayConfig) -> data.StructLayout:
+    """A row to update: its number, first counter word, first tile, the samples (bit μ), and those that step up."""
+    return data.StructLayout({
+        "row": 12, "counter": range(config.counter_words), "tile": range(config.tiles),
+        "mask": MAX_BATCH, "up": MAX_BATCH})
+
+
+class RowScan(wiring.Component):
+    """Scans the rows of a layer.
+
+    Members
+    -------
+    start : In(1)
+        Scan the layer described by `rows` … `tile` (see `program.LAYER`), which must be still until done.
+    triggered : In(32)
+        Samples that update.
+    busy : Out(1)
+        From the cycle after `start` until the last row has left `o`.
+    query, address, member : Out
+        What to ask of the columns.
+    reply : In
+        The answer, `columns + 1` cycles later.
+    o : Out(stream of RowLayout)
+        Rows with at least one sample, ascending.
+    """
+
+    def __init__(self, config: ArrayConfig):
+        self.config = config
+        super().__init__({
+            "start": In(1),
+            "rows": In(12),
+            "group": In(MEMBER_BITS),
+            "verdict": In(range(config.winner_words)),
+            "verdict_frame": In(range(config.winner_words)),
+            "counter": In(range(config.counter_words)),
+            "words": In(12),
+            "tile": In(range(config.tiles)),
+            "tile_block_step": In(range(config.tiles)),
+            "triggered": In(MAX_BATCH),
+            "busy": Out(1),
+            "query": Out(1),
+            "address": Out(range(config.winner_words)),
+            "member": Out(MEMBER_BITS),
+            "reply": In(reply_layout(config)),
+            "o": Out(stream.Signature(RowLayout(config))),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        ahead = config.scan_ahead
+
+        # Asking: a row at a time, its passes one after the other.
+        asking = Signal()
+        row, member = Signal(12), Signal(MEMBER_BITS)
+        pass_ = Signal(range(max(2, config.passes)))
+        group_address = Signal(range(config.winner_words))
+        address = Signal(range(config.winner_words))
+        under_way = Signal(range(ahead + 1))
+        taken, dropped = Signal(), Signal()
+        begin, last_pass = Signal(), Signal()
+        m.d.comb += [
+            last_pass.eq(pass_ == config.passes - 1),
+            begin.eq(asking & (pass_ == 0) & (under_way != ahead)),
+            self.query.eq(begin | (asking & (pass_ != 0))),
+            self.address.eq(address),
+            self.member.eq(member),
+        ]
+        m.d.sync += under_way.eq(under_way + begin - taken - dropped)
+        with m.If(self.start):
+            m.d.sync += [
+                asking.eq(1), row.eq(0), member.eq(0), pass_.eq(0), group_address.eq(self.verdict),
+                address.eq(self.verdict)]
+        with m.Elif(self.query):
+            m.d.sync += [pass_.eq(pass_ + 1), address.eq(address + self.verdict_frame)]
+            with m.If(last_pass):
+                m.d.sync += [pass_.eq(0), row.eq(row + 1), member.eq(member + 1), address.eq(group_address)]
+                with m.If(member == self.group):
+                    m.d.sync += [
+                        member.eq(0), group_address.eq(group_address + 1), address.eq(group_address + 1)]
+                with m.If(row == self.rows):
+                    m.d.sync += asking.eq(0)
+
+        # Answers: `columns + 1` cycles behind, gathered until a row is complete.
+        valid, last = self.query, self.query & last_pass
+        for _ in range(config.columns + 2):
+            next_valid, next_last = Signal(), Signal()
+            m.d.sync += [next_valid.eq(valid), next_last.eq(last)]
+            valid, last = next_valid, next_last
+        width = config.samples * config.passes
+        mask, up = Signal(width), Signal(width)
+        whole_mask, whole_up = Signal(width), Signal(width)
+        m.d.comb += [
+            whole_mask.eq(Cat(mask, self.reply.match)[config.samples:]),
+            whole_up.eq(Cat(up, self.reply.up)[config.samples:]),
+        ]
+        with m.If(valid):
+            m.d.sync += [mask.eq(whole_mask), up.eq(whole_up)]
+        complete = Signal()
+        m.d.sync += complete.eq(last)
+
+        found = Signal(RowLayout(config))
+        wins = Signal(MAX_BATCH)
+        m.d.comb += wins.eq(mask & self.triggered)
+        push = Signal()
+        m.d.comb += [push.eq(complete & (wins != 0)), dropped.eq(complete & (wins == 0))]
+        with m.If(self.start):
+            m.d.sync += [found.row.eq(0), found.counter.eq(self.counter), found.tile.eq(self.tile)]
+        with m.If(complete):
+            m.d.sync += [found.row.eq(found.row + 1), found.counter.eq(found.counter + self.words + 1)]
+            with m.If(found.row[:4] == TILE - 1):
+                m.d.sync += found.tile.eq(found.tile + self.tile_block_step)
+        m.d.comb += [found.mask.eq(wins), found.up.eq(up)]
+
+        # A chain of `ahead` places; there is always room for what has been asked.
+        source, source_valid, previous_free = found, push, None
+        for number in range(ahead):
+            place, full = Signal(RowLayout(config), name=f"place_{number}"), Signal(name=f"full_{number}")
+            free = Signal(name=f"free_{number}")
+            if previous_free is not None:
+                m.d.comb += previous_free.eq(free | ~full)
+            previous_free = free
+            with m.If(free | ~full):
+                m.d.sync += [full.eq(source_valid), place.eq(source)]
+            source, source_valid = place, full
+        m.d.comb += [
+            free.eq(self.o.ready),
+            self.o.valid.eq(source_valid),
+            self.o.payload.eq(source),
+            taken.eq(self.o.valid & self.o.ready),
+            self.busy.eq(asking | (under_way != 0)),
+        ]
+        return m

@@ -1,0 +1,325 @@
+"""The order of work in the array: a batch is a list of phases, a phase a loop of jobs over blocks and passes.
+
+A job is one block of 16 rows for the samples of one pass:
+
+    issue   word word word … aux          | next job …
+    drain                row row row … row (16)
+    write                                   value gate
+
+A phase begins when the one before has left the array. The phases themselves, and all sizes, come from the program
+memory: another network, or another rule, is another program.
+"""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from .column import Column, control_layout
+from .config import TILE, ArrayConfig
+from .program import PHASE
+from .records import ProgramPort, RecordReader
+
+__all__ = ["CopyLayout", "Sequencer"]
+
+
+def CopyLayout(config: ArrayConfig) -> data.StructLayout:
+    """Where a block's signs go in the replay memory: word `word`, its part `part`, from sample `sample` on."""
+    return data.StructLayout({"word": 8, "part": range(max(2, config.update_words)), "sample": 6})
+
+
+class Sequencer(wiring.Component):
+    """Runs batches.
+
+    Members
+    -------
+    program : Out(ProgramPort)
+    i_run : In(stream)
+        `learn`: with backward phases. Taken when no batch is in the array and `hold` is 0.
+    hold : In(1)
+        Something of the last batch still keeps the next from starting.
+    first_phase, passes, parity : In
+        Where the program begins; passes and parity of the batch, as the run is taken.
+    update_busy, update_block : In
+        Rows are still being updated; those of blocks below `update_block` no longer, in the layer that is chased.
+    results_busy : In(1)
+        The last batch's results have not all been read from the verdict memory.
+    tile, transpose : Out
+        With `control.issue`.
+    control : Out
+        Issue, drain, value and gate writes, label queries and phase; zero where idle.
+    copy, o_copy : Out
+        The signs being written by `control.write.value` go to the replay memory too, to `o_copy`.
+    verdict_write : Out(1)
+        The columns write verdicts with this cycle's control.
+    running : Out(1)
+        A batch is in the array.
+    learning : Out(1)
+        It learns.
+    classified, trained : Out(1)
+        One cycle: the batch's results, its winners are complete.
+    result_address, result_frame : Out
+        With `classified`: where the results begin in the verdict memory, and how far apart the passes are.
+    forward, backward : Out(1)
+        The array is at work in a phase of sums or logits, of votes (for the statistics).
+    """
+
+    def __init__(self, config: ArrayConfig):
+        self.config = config
+        super().__init__({
+            "program": Out(ProgramPort(config)),
+            "i_run": In(stream.Signature(data.StructLayout({"count": 6, "learn": 1, "time": 8}))),
+            "hold": In(1),
+            "first_phase": In(range(config.program_words)),
+            "passes": In(range(config.passes + 1)),
+            "parity": In(1),
+            "update_busy": In(1),
+            "update_block": In(8),
+            "results_busy": In(1),
+            "tile": Out(range(config.tiles)),
+            "transpose": Out(1),
+            "control": Out(control_layout(config)),
+            "copy": Out(1),
+            "o_copy": Out(CopyLayout(config)),
+            "verdict_write": Out(1),
+            "running": Out(1),
+            "learning": Out(1),
+            "classified": Out(1),
+            "result_address": Out(range(config.winner_words)),
+            "result_frame": Out(range(config.winner_words)),
+            "trained": Out(1),
+            "forward": Out(1),
+            "backward": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        operand_shape = range(config.operand_words)
+        rank_shape, verdict_shape = range(config.rank_words), range(config.winner_words)
+        m.submodules.record = record = RecordReader(config, PHASE, {
+            "tile": range(config.tiles), "tile_word_step": range(config.tiles),
+            "tile_block_step": range(config.tiles), "gate": config.sum_width, "operand": operand_shape,
+            "keep_value_offset": operand_shape, "pair_offset": operand_shape, "write_offset": operand_shape,
+            "rank": rank_shape, "verdict": verdict_shape, "label": verdict_shape, "operand_frame": operand_shape,
+            "rank_frame": rank_shape, "verdict_frame": verdict_shape, "next": range(config.program_words)})
+        phase = record.o
+        wiring.connect(m, wiring.flipped(self.program), record.program)
+        passes, parity = Signal.like(self.passes), Signal()
+        m.d.comb += record.parity.eq(parity)
+
+        issue, drain, write, query = (
+            self.control.issue, self.control.drain, self.control.write, self.control.query)
+        m.d.comb += [
+            self.control.phase[name].eq(phase[name])
+            for name in ("backward", "classify", "select", "rank_write", "rank_shift", "gate", "tail")]
+        m.d.comb += self.transpose.eq(phase.backward)
+
+        # Where the loops are.
+        block, pass_ = Signal(8), Signal(range(config.passes + 1))
+        word = Signal(8)
+        elapsed = Signal(8)
+        operand_base, rank_base = Signal(operand_shape), Signal(rank_shape)
+        verdict_base, sample = Signal(verdict_shape), Signal(6)
+        block_tile = Signal(range(config.tiles))
+        tile = Signal(range(config.tiles))
+        last_word, last_block, last_pass = Signal(), Signal(), Signal()
+        m.d.comb += [
+            last_word.eq(word == phase.words),
+            last_block.eq(block == phase.blocks),
+            last_pass.eq(pass_ + 1 == passes),
+        ]
+        flush_cycles = config.read_latency + Column.sum_delay + TILE + 6 + 2 * config.columns + config.lanes
+        flush = Signal(range(flush_cycles + 1))
+
+        # What the drain needs to know of a job, kept from its last word until its sums come out.
+        job = Signal(data.StructLayout({
+            "operand": operand_shape, "rank": rank_shape, "verdict": verdict_shape, "sample": 6, "block": 8,
+            "last": 1}))
+        summed = Signal()
+
+        def rewind():
+            return [operand_base.eq(0), rank_base.eq(0), verdict_base.eq(0), sample.eq(0), pass_.eq(0)]
+
+        def next_pass():
+            return [
+                operand_base.eq(operand_base + phase.operand_frame), rank_base.eq(rank_base + phase.rank_frame),
+                verdict_base.eq(verdict_base + phase.verdict_frame), sample.eq(sample + config.samples),
+                pass_.eq(pass_ + 1)]
+
+        finish = Signal()
+        waiting = Signal()
+
+        def leave():
+            m.d.comb += finish.eq(1)
+            m.next = "job"
+            with m.If(last_block & last_pass):
+                m.next = "flush"
+
+        m.d.sync += [
+            issue.compute.eq(0), issue.last.eq(0), issue.aux_value.eq(0), issue.aux_gate.eq(0),
+            query.label.eq(0), self.classified.eq(0), self.trained.eq(0), elapsed.eq(elapsed + 1),
+        ]
+        with m.FSM():
+            with m.State("idle"):
+                m.d.comb += self.i_run.ready.eq(~self.hold)
+                with m.If(self.i_run.valid & ~self.hold):
+                    m.d.sync += [
+                        self.learning.eq(self.i_run.payload.learn), self.running.eq(1), passes.eq(self.passes),
+                        parity.eq(self.parity)]
+                    m.d.comb += [record.start.eq(1), record.base.eq(self.first_phase)]
+                    m.next = "load"
+            with m.State("load"):
+                m.d.sync += [*rewind(), block.eq(0), block_tile.eq(phase.tile)]
+                m.d.comb += waiting.eq(1)
+                with m.If(~record.busy & ~(phase.classify & self.results_busy)):
+                    m.next = "job"
+            with m.State("job"):
+                m.d.sync += [word.eq(0), elapsed.eq(0), tile.eq(block_tile)]
+                with m.If(~phase.chase | ~self.update_busy | (~phase.select & (block < self.update_block))):
+                    m.next = "words"
+                with m.Else():
+                    m.d.comb += waiting.eq(1)
+            with m.State("words"):
+                m.d.sync += [
+                    issue.address.eq(operand_base + phase.operand + Mux(phase.paired, word, word >> 1)),
+                    issue.odd.eq(~phase.paired & word[0]), issue.paired.eq(phase.paired),
+                    issue.tail.eq(last_word), issue.compute.eq(1), issue.last.eq(last_word),
+                    self.tile.eq(tile), tile.eq(tile + phase.tile_word_step),
+                    word.eq(word + 1), query.address.eq(verdict_base + phase.label),
+                ]
+                with m.If(last_word):
+                    m.d.sync += [
+                        query.label.eq(phase.classify),
+                        job.operand.eq(operand_base), job.rank.eq(rank_base), job.verdict.eq(verdict_base),
+                        job.sample.eq(sample), job.block.eq(block), job.last.eq(last_block),
+                    ]
+                    with m.If(phase.keep_value):
+                        m.next = "value"
+                    with m.Elif(elapsed >= phase.pace):
+                        leave()
+                    with m.Else():
+                        m.next = "pace"
+            with m.State("value"):
+                m.d.sync += [
+                    issue.address.eq(operand_base + phase.keep_value_offset
+                                     + Mux(phase.keep_paired, block, block >> 1)),
+                    issue.odd.eq(~phase.keep_paired & block[0]), issue.aux_value.eq(1)]
+                with m.If(phase.keep_gate):
+                    m.next = "gate"
+                with m.Elif(elapsed >= phase.pace):
+                    leave()
+                with m.Else():
+                    m.next = "pace"
+            with m.State("gate"):
+                m.d.sync += [issue.address.eq(operand_base + phase.pair_offset + block), issue.aux_gate.eq(1)]
+                m.next = "pace"
+                with m.If(elapsed >= phase.pace):
+                    leave()
+            with m.State("pace"):
+                with m.If(elapsed >= phase.pace):
+                    leave()
+            with m.State("flush"):
+                m.d.sync += flush.eq(flush - 1)
+                with m.If(flush == 0):
+                    m.d.sync += self.classified.eq(phase.classify)
+                    with m.If(phase.end | (phase.end_infer & ~self.learning)):
+                        m.d.sync += [self.running.eq(0), self.trained.eq(self.learning)]
+                        m.next = "idle"
+                    with m.Else():
+                        m.d.comb += [record.start.eq(1), record.base.eq(phase.next)]
+                        m.next = "load"
+        with m.If(finish):
+            m.d.sync += flush.eq(flush_cycles)
+            with m.If(phase.pass_major):
+                m.d.sync += [block.eq(block + 1), block_tile.eq(block_tile + phase.tile_block_step)]
+                with m.If(last_block):
+                    m.d.sync += [block.eq(0), block_tile.eq(phase.tile), *next_pass()]
+            with m.Else():
+                m.d.sync += next_pass()
+                with m.If(last_pass):
+                    m.d.sync += [*rewind(), block.eq(block + 1), block_tile.eq(block_tile + phase.tile_block_step)]
+        m.d.comb += [
+            self.forward.eq(self.running & ~waiting & ~phase.backward),
+            self.backward.eq(self.running & ~waiting & phase.backward),
+        ]
+
+        m.d.comb += [self.result_address.eq(phase.verdict), self.result_frame.eq(phase.verdict_frame)]
+
+        # Drain: 16 rows, from `sum_delay` after the last word.
+        delay = config.read_latency + Column.sum_delay
+        token = issue.last
+        for _ in range(delay - 1):
+            following = Signal()
+            m.d.sync += following.eq(token)
+            token = following
+        m.d.comb += summed.eq(token)
+        row = Signal(range(TILE))
+        last_rows = Signal()
+        value_address, gate_address = Signal(operand_shape), Signal(operand_shape)
+        value_odd = Signal()
+        copy = Signal(CopyLayout(config))
+        over = Signal()
+        last_row = Signal()
+        next_row = Signal(range(TILE))
+        m.d.comb += [
+            last_row.eq(last_rows & (row == phase.last_rows)),
+            drain.first.eq(drain.valid & (row == 0)),
+            drain.pad.eq(over),
+            drain.group_first.eq(drain.member == 0),
+            drain.group_last.eq((drain.member == phase.group) | last_row),
+            next_row.eq(row + 1),
+        ]
+        with m.If(drain.valid):
+            m.d.sync += [row.eq(next_row), drain.rank_address.eq(drain.rank_address + 1)]
+            with m.If(~over):
+                m.d.sync += drain.member.eq(drain.member + 1)
+                with m.If(drain.group_last):
+                    m.d.sync += [drain.member.eq(0), drain.verdict_address.eq(drain.verdict_address + 1)]
+            with m.If(last_row):
+                m.d.sync += over.eq(1)
+            with m.If(row == TILE - 1):
+                m.d.sync += drain.valid.eq(0)
+        part_bits = ceil_log2(max(1, config.update_words))
+        with m.If(summed):
+            m.d.sync += [
+                drain.valid.eq(1), row.eq(0), over.eq(0), last_rows.eq(job.last),
+                drain.rank_address.eq(job.rank + phase.rank + (job.block << 4)),
+                value_address.eq(job.operand + phase.write_offset
+                                 + Mux(phase.write_paired, job.block, job.block >> 1)),
+                value_odd.eq(~phase.write_paired & job.block[0]),
+                gate_address.eq(job.operand + phase.pair_offset + job.block),
+                copy.word.eq(phase.replay_region + (job.block >> part_bits)),
+                copy.part.eq(job.block[:part_bits]), copy.sample.eq(job.sample),
+            ]
+            with m.If(job.block == 0):
+                m.d.sync += [drain.member.eq(0), drain.verdict_address.eq(job.verdict + phase.verdict)]
+
+        # Writes: the value word three, the gate word four cycles behind the sixteenth row.
+        verdict_tokens = Cat(drain.valid & ~drain.pad & drain.group_last & (phase.select | phase.classify))
+        last_drain = Signal()
+        m.d.comb += last_drain.eq(drain.valid & (row == TILE - 1))
+        kept_gate_address = Signal(operand_shape)
+        kept_value_address = Signal(operand_shape)
+        kept_odd = Signal()
+        kept_copy = Signal(CopyLayout(config))
+        with m.If(last_drain):
+            m.d.sync += [kept_value_address.eq(value_address), kept_gate_address.eq(gate_address),
+                         kept_odd.eq(value_odd), kept_copy.eq(copy)]
+        ends = last_drain
+        for _ in range(3):
+            following, later = Signal(), Signal()
+            m.d.sync += [following.eq(ends), later.eq(verdict_tokens)]
+            ends, verdict_tokens = following, later
+        gate_turn = Signal()
+        m.d.sync += gate_turn.eq(ends)
+        m.d.comb += [
+            self.verdict_write.eq(verdict_tokens),
+            write.value.eq(ends & phase.write_value),
+            write.gate.eq(gate_turn & phase.write_gate),
+            write.odd.eq(Mux(gate_turn, 1, kept_odd)),
+            write.address.eq(Mux(gate_turn, kept_gate_address, kept_value_address)),
+            self.copy.eq(write.value & phase.replay),
+            self.o_copy.eq(kept_copy),
+        ]
+        return m

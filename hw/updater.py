@@ -1,0 +1,370 @@
+"""Updates the counters of the rows that won, beside the array, and serves rows to the host.
+
+A row's words are read once; the samples that update the row take their steps one a cycle; the word is written back,
+with its signs to the weight memory:
+
+    RowScan ─► row, mask ─► for each word: for each sample in mask:
+                              replay memory ─┐
+               counter memory ─► k ─► CounterStep ─► k ─► counter memory, weight memory
+"""
+
+from amaranth import C, Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from ..model.config import MAX_BATCH
+from .column import reply_layout
+from .config import TILE, ArrayConfig
+from .counters import CounterMemory, CounterStep
+from .program import LAYER, SLOT
+from .records import ProgramPort, RecordReader
+from .scan import RowScan
+from .winners import MEMBER_BITS
+
+__all__ = ["Updater"]
+
+
+class Updater(wiring.Component):
+    """All that touches the counters.
+
+    Members
+    -------
+    program : Out(ProgramPort)
+    start, time, parity : In
+        Update with the batch whose winners are complete: number of its first sample, and its parity.
+    triggered : In(32)
+        Its samples that update; to be still while `busy`.
+    busy : Out(1)
+        From the cycle after `start`, or after a row transfer was taken, until all is written.
+    updating : Out(1)
+        It is busy with a batch.
+    block : Out(8)
+        In the layer next to the input, the blocks of 16 rows below this one are complete; 0 before that layer.
+    i_row, i_counter, o_counter
+        See `ports.CoreSignature`. A row is taken while not busy and not `hold`.
+    hold : In(1)
+        Take no row.
+    query, query_address, query_member : Out
+        What to ask of the columns.
+    reply : In
+        The answer, `columns + 1` cycles later.
+    read_word, read_half, read_sample : Out
+        Address of the replay memory.
+    activations : In
+        The word read, U bits, a cycle later.
+    write, tile, row, half, signs : Out
+        To the weight memory.
+    updated, lost : Out
+        For the statistics: a row update began; how many of its counters lost a step.
+    """
+
+    def __init__(self, config: ArrayConfig):
+        self.config = config
+        super().__init__({
+            "program": Out(ProgramPort(config)),
+            "start": In(1),
+            "time": In(8),
+            "parity": In(1),
+            "triggered": In(MAX_BATCH),
+            "busy": Out(1),
+            "updating": Out(1),
+            "block": Out(8),
+            "i_row": In(stream.Signature(data.StructLayout(
+                {"layer": 4, "row": 12, "first": 12, "words": 12, "write": 1}))),
+            "i_counter": In(stream.Signature(signed(config.counter_bits))),
+            "o_counter": Out(stream.Signature(signed(config.counter_bits))),
+            "hold": In(1),
+            "query": Out(1),
+            "query_address": Out(range(config.winner_words)),
+            "query_member": Out(MEMBER_BITS),
+            "reply": In(reply_layout(config)),
+            "read_word": Out(8),
+            "read_half": Out(1),
+            "read_sample": Out(5),
+            "activations": In(config.update_lanes),
+            "write": Out(1),
+            "tile": Out(range(config.tiles)),
+            "row": Out(range(TILE)),
+            "half": Out(1),
+            "signs": Out(config.update_lanes),
+            "updated": Out(1),
+            "lost": Out(range(config.update_lanes + 1)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        lanes, bits = config.update_lanes, config.counter_bits
+        counter_shape, tile_shape = range(config.counter_words), range(config.tiles)
+        m.submodules.record = record = RecordReader(config, LAYER, {
+            "counter": counter_shape, "tile": tile_shape, "tile_block_step": tile_shape,
+            "verdict": range(config.winner_words), "verdict_frame": range(config.winner_words)})
+        layer = record.o
+        wiring.connect(m, wiring.flipped(self.program), record.program)
+        m.submodules.scan = scan = RowScan(config)
+        m.submodules.counters = memory = CounterMemory(config)
+        m.d.comb += [
+            getattr(scan, name).eq(layer[name])
+            for name in ("rows", "group", "verdict", "verdict_frame", "counter", "words", "tile", "tile_block_step")]
+        m.d.comb += [
+            scan.triggered.eq(self.triggered), scan.reply.eq(self.reply),
+            self.query.eq(scan.query), self.query_address.eq(scan.address), self.query_member.eq(scan.member),
+        ]
+
+        # The row in work. Addresses are those of the word in work.
+        active = Signal()
+        fresh = Signal()
+        mask, up, rest = Signal(MAX_BATCH), Signal(MAX_BATCH), Signal(MAX_BATCH)
+        phase = Signal(8)
+        place = Signal(data.StructLayout({"counter": counter_shape, "tile": tile_shape, "half": 1, "row": 4}))
+        word = Signal(12)
+
+        # Stage I picks the next sample; stage A reads; stage E steps, `read_latency` later; then the word is written.
+        step_layout = data.StructLayout({
+            "valid": 1, "first": 1, "last": 1, "up": 1, "last_word": 1, "first_word": 1, "sample": 5})
+        chosen = Signal(step_layout)
+        chosen_place = Signal.like(place)
+        chosen_word = Signal(8)
+        chosen_half = Signal()
+        lowest = Signal(range(MAX_BATCH))
+        for sample in reversed(range(MAX_BATCH)):
+            with m.If(rest[sample]):
+                m.d.comb += lowest.eq(sample)
+        remaining = Signal(MAX_BATCH)
+        m.d.comb += remaining.eq(rest & (rest - 1))
+        word_done, row_done = Signal(), Signal()
+        stall = Signal()
+        m.d.comb += [
+            word_done.eq(active & (remaining == 0)),
+            row_done.eq(word_done & (word == layer.words)),
+        ]
+        entry_bits = 1 if lanes < TILE else 0
+        writes = Signal()
+        in_flight = Signal()
+
+        with m.If(~stall):
+            m.d.sync += [
+                chosen.valid.eq(active), chosen.first.eq(fresh), chosen.last.eq(remaining == 0),
+                chosen.up.eq(up.bit_select(lowest, 1)), chosen.sample.eq(lowest),
+                chosen.last_word.eq(word == layer.words), chosen.first_word.eq(word == 0), chosen_place.eq(place),
+                chosen_word.eq(layer.replay_region + (word >> entry_bits)), chosen_half.eq(word[0]),
+            ]
+            with m.If(active):
+                m.d.sync += [rest.eq(remaining), fresh.eq(0)]
+                with m.If(word_done):
+                    m.d.sync += [
+                        rest.eq(mask), fresh.eq(1), word.eq(word + 1), place.counter.eq(place.counter + 1)]
+                    if lanes < TILE:
+                        m.d.sync += [place.half.eq(~place.half), place.tile.eq(place.tile + place.half)]
+                    else:
+                        m.d.sync += place.tile.eq(place.tile + config.update_words)
+                with m.If(row_done):
+                    m.d.sync += active.eq(0)
+
+        # A row of another block waits for the last to be written, so that `block` can be believed.
+        row = scan.o.payload
+        same_block = Signal()
+        m.d.comb += [
+            same_block.eq((row.row[4:] == self.block) | ~layer.last),
+            scan.o.ready.eq((~active | (row_done & ~stall)) & (same_block | (~active & ~in_flight))),
+        ]
+        with m.If(scan.o.valid & scan.o.ready):
+            m.d.sync += [
+                active.eq(1), fresh.eq(1), mask.eq(row.mask), up.eq(row.up), rest.eq(row.mask), word.eq(0),
+                phase.eq(-(row.row[:8] + self.time)),
+                place.counter.eq(row.counter), place.tile.eq(row.tile), place.half.eq(0), place.row.eq(row.row),
+            ]
+            with m.If(layer.last):
+                m.d.sync += self.block.eq(row.row[4:])
+
+        # Stage A.
+        chosen_phase = Signal(8)
+        with m.If(~stall):
+            m.d.sync += chosen_phase.eq(phase)
+        m.d.comb += [
+            self.read_word.eq(chosen_word), self.read_half.eq(chosen_half), self.read_sample.eq(chosen.sample),
+        ]
+        turn = Signal(8)
+        m.d.comb += turn.eq(chosen_phase - chosen.sample)
+        executed = Signal(data.StructLayout({
+            "valid": 1, "first": 1, "last": 1, "up": 1, "last_word": 1, "first_word": 1, "turn": 8, "word": 8}))
+        executed_place = Signal.like(place)
+        lane_bits = ceil_log2(lanes)
+        chosen_lane_word = Signal(8)
+        with m.If(~stall):
+            m.d.sync += chosen_lane_word.eq(word)
+        stages = executed.shape()
+        staged = Signal(stages, name="stage_0")
+        m.d.comb += [
+            staged[name].eq(chosen[name]) for name in ("first", "last", "up", "last_word", "first_word")]
+        m.d.comb += [
+            staged.valid.eq(chosen.valid & ~stall), staged.turn.eq(turn), staged.word.eq(chosen_lane_word)]
+        staged_place = chosen_place
+        busy_stages = active | chosen.valid
+        for number in range(config.read_latency):
+            following, following_place = Signal(stages, name=f"stage_{number + 1}"), Signal.like(place)
+            m.d.sync += [following.eq(staged), following_place.eq(staged_place)]
+            staged, staged_place = following, following_place
+            busy_stages = busy_stages | staged.valid
+        m.d.comb += [executed.eq(staged), executed_place.eq(staged_place)]
+        activations = self.activations
+        if config.pipelined:
+            activations = Signal.like(self.activations)
+            m.d.sync += activations.eq(self.activations)
+
+        # Stage E. The same register takes rows to and from the host.
+        counters = Signal(data.ArrayLayout(signed(bits), lanes))
+        stepped = Signal(data.ArrayLayout(signed(bits), lanes))
+        present = Signal(data.ArrayLayout(signed(bits), lanes))
+        lost = Signal(lanes)
+        m.d.comb += present.eq(Mux(executed.first, memory.o, counters.as_value()))
+        high_match = Signal()
+        reach = layer.reinforce_mask
+        m.d.comb += high_match.eq(
+            layer.reinforce & (((executed.word ^ executed.turn[lane_bits:]) & reach[lane_bits:]) == 0))
+        for lane in range(lanes):
+            m.submodules[f"step_{lane}"] = step = CounterStep(config)
+            here = (executed.turn[:lane_bits] ^ lane) & reach[:lane_bits]
+            m.d.comb += [
+                step.k.eq(present[lane]),
+                step.up.eq(~(executed.up ^ activations[lane])),
+                step.pick.eq(high_match & (here == 0)),
+                stepped[lane].eq(step.o),
+                lost[lane].eq(step.lost & (~executed.last_word | (lane < layer.tail))),
+            ]
+        lost_lanes = Signal(lanes)
+        m.d.sync += [
+            lost_lanes.eq(Mux(executed.valid, lost, 0)),
+            self.updated.eq(executed.valid & executed.first_word),
+            self.lost.eq(sum(lost_lanes)),
+        ]
+        write_place = Signal.like(place)
+        host_write = Signal()
+        shift_in, shift_out, take_word = Signal(), Signal(), Signal()
+        m.d.sync += writes.eq((executed.valid & executed.last) | host_write)
+        with m.If(executed.valid):
+            m.d.sync += [counters.eq(stepped), write_place.eq(executed_place)]
+        with m.Elif(take_word):
+            m.d.sync += counters.eq(memory.o)
+        with m.Elif(shift_in | shift_out):
+            m.d.sync += counters.eq(Cat(counters.as_value()[bits:], self.i_counter.payload))
+        m.d.comb += [
+            memory.i.eq(counters), memory.write.eq(writes), memory.write_address.eq(write_place.counter),
+            self.write.eq(writes), self.tile.eq(write_place.tile), self.row.eq(write_place.row),
+            self.half.eq(write_place.half), self.signs.eq(Cat(~counters[lane][bits - 1] for lane in range(lanes))),
+            in_flight.eq(busy_stages | writes),
+        ]
+        host_read = Signal()
+        m.d.comb += [
+            memory.read.eq((chosen.valid & chosen.first & ~stall) | host_read),
+            memory.read_address.eq(Mux(host_read, place.counter, chosen_place.counter)),
+        ]
+        if memory.single_port:
+            m.d.comb += stall.eq(writes & chosen.valid & chosen.first)
+
+        # The layers of a batch, last to first; or one row for the host.
+        slot = Signal(4)
+        request = Signal.like(self.i_row.payload)
+        left = Signal(range(lanes + 1))
+        latency = Signal(range(config.read_latency + 2))
+        m.d.comb += [record.parity.eq(self.parity), record.base.eq(Cat(
+            C(0, ceil_log2(SLOT)), slot))]
+        with m.FSM():
+            with m.State("idle"):
+                with m.If(self.start):
+                    m.d.sync += [self.busy.eq(1), self.updating.eq(1), self.block.eq(0), slot.eq(1)]
+                    m.next = "layer"
+                with m.Elif(~self.hold):
+                    m.d.comb += self.i_row.ready.eq(1)
+                    with m.If(self.i_row.valid):
+                        m.d.sync += [
+                            self.busy.eq(1), request.eq(self.i_row.payload), slot.eq(self.i_row.payload.layer)]
+                        m.next = "row"
+            with m.State("layer"):
+                with m.If(self.triggered == 0):
+                    m.d.sync += [self.busy.eq(0), self.updating.eq(0)]
+                    m.next = "idle"
+                with m.Else():
+                    m.d.comb += record.start.eq(1)
+                    m.next = "record"
+            with m.State("record"):
+                with m.If(~record.busy):
+                    m.d.comb += scan.start.eq(1)
+                    m.next = "scan"
+            with m.State("scan"):
+                m.next = "rows"
+            with m.State("rows"):
+                with m.If(~scan.busy & ~in_flight & ~active):
+                    m.d.sync += slot.eq(slot + 1)
+                    m.next = "layer"
+                    with m.If(layer.last):
+                        m.d.sync += [self.busy.eq(0), self.updating.eq(0)]
+                        m.next = "idle"
+            with m.State("row"):
+                m.d.comb += record.start.eq(1)
+                m.next = "row_record"
+            with m.State("row_record"):
+                m.d.sync += [
+                    place.counter.eq(layer.counter), place.tile.eq(layer.tile), place.row.eq(0), place.half.eq(0),
+                    word.eq(0)]
+                with m.If(~record.busy):
+                    m.next = "seek"
+            with m.State("seek"):
+                # Row by row, then word by word: no multiplier.
+                with m.If(word != request.row):
+                    m.d.sync += [
+                        word.eq(word + 1), place.counter.eq(place.counter + layer.words + 1),
+                        place.row.eq(place.row + 1)]
+                    with m.If(place.row == TILE - 1):
+                        m.d.sync += place.tile.eq(place.tile + layer.tile_block_step)
+                with m.Else():
+                    first = request.first
+                    m.d.sync += place.counter.eq(place.counter + first)
+                    if lanes < TILE:
+                        m.d.sync += [place.tile.eq(place.tile + (first >> 1)), place.half.eq(first[0])]
+                    else:
+                        m.d.sync += place.tile.eq(place.tile + (first << ceil_log2(config.update_words)))
+                    m.d.sync += [left.eq(lanes), latency.eq(config.read_latency)]
+                    m.next = "read"
+                    with m.If(request.write):
+                        m.next = "fill"
+            with m.State("fill"):
+                m.d.comb += [self.i_counter.ready.eq(1), shift_in.eq(self.i_counter.valid)]
+                with m.If(self.i_counter.valid):
+                    m.d.sync += left.eq(left - 1)
+                    with m.If(left == 1):
+                        m.next = "store"
+            with m.State("store"):
+                m.d.comb += host_write.eq(1)
+                m.d.sync += write_place.eq(place)
+                m.next = "advance"
+            with m.State("read"):
+                m.d.comb += host_read.eq(latency == config.read_latency)
+                m.d.sync += latency.eq(latency - 1)
+                with m.If(latency == 0):
+                    m.d.comb += take_word.eq(1)
+                    m.next = "empty"
+            with m.State("empty"):
+                m.d.comb += [self.o_counter.valid.eq(1), shift_out.eq(self.o_counter.ready)]
+                with m.If(self.o_counter.ready):
+                    m.d.sync += left.eq(left - 1)
+                    with m.If(left == 1):
+                        m.next = "advance"
+            with m.State("advance"):
+                m.d.sync += [
+                    place.counter.eq(place.counter + 1), request.words.eq(request.words - 1), left.eq(lanes),
+                    latency.eq(config.read_latency)]
+                if lanes < TILE:
+                    m.d.sync += [place.half.eq(~place.half), place.tile.eq(place.tile + place.half)]
+                else:
+                    m.d.sync += place.tile.eq(place.tile + config.update_words)
+                with m.If(request.words == 1):
+                    m.d.sync += self.busy.eq(0)
+                    m.next = "idle"
+                with m.Elif(request.write):
+                    m.next = "fill"
+                with m.Else():
+                    m.next = "read"
+        m.d.comb += self.o_counter.payload.eq(counters[0])
+        return m

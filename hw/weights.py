@@ -1,0 +1,110 @@
+"""Visible weights: a memory that gives a whole tile per cycle, as it lies or transposed.
+
+A tile is 16 neurons × 16 inputs. Sixteen banks, one 16-bit word of each per cycle:
+
+    write: U signs of one row ──► rotate ──► bank 0 … bank 15 ──► un-rotate ──► transpose? ──► o_tile
+
+The words of a row that are written together (`update_words`, ω) lie in different banks, each 16/ω banks further, so
+that a write of ω words takes one cycle.
+"""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from .config import TILE, ArrayConfig
+
+__all__ = ["TileLayout", "WeightMemory"]
+
+TileLayout = data.ArrayLayout(TILE, TILE)
+"""Sixteen rows of sixteen weights; bit 1 is +1."""
+
+
+class WeightMemory(wiring.Component):
+    """Memory of ±1 weights in tiles.
+
+    Members
+    -------
+    i_address : In
+        Tile to read, one a cycle.
+    i_transpose : In(1)
+        Give columns for rows; goes with `i_address`.
+    o_tile : Out(TileLayout)
+        The tile, `config.read_latency` cycles after its address.
+    write : In(1)
+        Write `signs` (U bits) into row `row` of consecutive tiles from `tile` on, which must be a multiple of ω.
+        Where U is 8, `half` picks the upper or lower half of the tile's row. Visible to reads from the next cycle on;
+        a tile must not be read in the cycle it is written.
+    """
+
+    def __init__(self, config: ArrayConfig):
+        self.config = config
+        super().__init__({
+            "i_address": In(range(config.tiles)),
+            "i_transpose": In(1),
+            "o_tile": Out(TileLayout),
+            "write": In(1),
+            "tile": In(range(config.tiles)),
+            "row": In(range(TILE)),
+            "half": In(1),
+            "signs": In(config.update_lanes),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        words = config.update_words
+        step = TILE // words
+        word_bits = ceil_log2(words)
+        granularity = min(TILE, config.update_lanes)
+
+        # Write side: word i of the row goes to bank (row + i·step) mod 16, so bank (high, low) takes word high - row_high.
+        row_low, row_high = self.row % step, self.row >> ceil_log2(step)
+        rotated = [Signal(TILE, name=f"rotated_{high}") for high in range(words)]
+        place = [Signal(range(max(2, words)), name=f"place_{high}") for high in range(words)]
+        signs = self.signs if granularity == TILE else Cat(self.signs, self.signs)
+        for high in range(words):
+            m.d.comb += place[high].eq((high - row_high) % words)
+            m.d.comb += rotated[high].eq(signs.word_select(place[high], TILE))
+
+        banks = []
+        for bank in range(TILE):
+            memory = Memory(shape=TILE, depth=config.tiles, init=[], attrs={"no_rw_check": 1})
+            m.submodules[f"bank_{bank}"] = memory
+            write = memory.write_port(granularity=granularity)
+            read = memory.read_port()
+            m.d.comb += [
+                write.addr.eq(Cat(place[bank // step][:word_bits], self.tile[word_bits:])),
+                write.data.eq(rotated[bank // step]),
+                read.addr.eq(self.i_address),
+            ]
+            enable = self.write & (row_low == bank % step)
+            if granularity == TILE:
+                m.d.comb += write.en.eq(enable)
+            else:
+                m.d.comb += write.en.eq(Cat(enable & ~self.half, enable & self.half))
+            data_out = read.data
+            if config.pipelined:
+                data_out = Signal(TILE, name=f"read_{bank}", reset_less=True)
+                m.d.sync += data_out.eq(read.data)
+            banks.append(data_out)
+
+        transpose, rotation = self.i_transpose, self.i_address[:word_bits]
+        for _ in range(config.read_latency):
+            transpose, rotation = _registered(m, transpose), _registered(m, rotation)
+        natural = [Signal(TILE, name=f"natural_{row}") for row in range(TILE)]
+        for row in range(TILE):
+            candidates = [banks[(row + i * step) % TILE] for i in range(words)]
+            m.d.comb += natural[row].eq(data.ArrayLayout(TILE, words)(Cat(candidates))[rotation] if words > 1
+                                        else candidates[0])
+            for column in range(TILE):
+                m.d.comb += self.o_tile[row][column].eq(Mux(transpose, natural[column][row], natural[row][column]))
+        return m
+
+
+def _registered(m: Module, value):
+    register = Signal(len(value), reset_less=True)
+    m.d.sync += register.eq(value)
+    return register
