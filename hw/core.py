@@ -60,8 +60,8 @@ class Core(wiring.Component):
             program.address.eq(self.i_program.payload.address),
             program.data.eq(self.i_program.payload.data),
             self.idle.eq(~(sequencer.running | results.busy | update_busy)),
-            update_busy.eq(update_pending | updater.busy),
-            batch_pending.eq(sequencer.running | results.busy | update_pending),
+            update_busy.eq(sequencer.trained | update_pending | updater.busy),
+            batch_pending.eq(sequencer.running | results.busy | sequencer.trained | update_pending),
         ]
         wiring.connect(m, flipped(self.i_sample), loader.i_sample)
         wiring.connect(m, flipped(self.i_run), sequencer.i_run)
@@ -76,7 +76,7 @@ class Core(wiring.Component):
         run_taken = Signal()
         m.d.comb += [
             run_taken.eq(self.i_run.valid & self.i_run.ready),
-            sequencer.hold.eq(results.busy | (updater.busy & ~updater.updating)),
+            sequencer.hold.eq(~loader.loaded | results.busy | (updater.busy & ~updater.updating)),
             sequencer.first_phase.eq(loader.first_phase),
             sequencer.passes.eq(loader.passes),
             sequencer.parity.eq(loader.parity),

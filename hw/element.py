@@ -83,10 +83,9 @@ class ProcessingElement(wiring.Component):
         for lane in range(self.config.lanes):
             value, mask = self.value[lane], self.mask[lane]
             chain = [Signal(self.config.sum_width, name=f"chain_{lane}_{row}") for row in range(TILE + 1)]
+            totals = [accumulator(f"dot_{lane}_{row}", self.o_tile[row], value, mask) for row in range(TILE)]
             with m.If(load | self.shift):
-                for row in range(TILE):
-                    total = accumulator(f"dot_{lane}_{row}", self.o_tile[row], value, mask)
-                    m.d.sync += chain[row].eq(Mux(load, total, chain[row + 1]))
+                m.d.sync += [chain[row].eq(Mux(load, totals[row], chain[row + 1])) for row in range(TILE)]
             m.d.comb += self.total[lane].eq(chain[0])
 
             count = accumulator(f"fan_in_{lane}", 0, 0, mask)

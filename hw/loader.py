@@ -34,6 +34,8 @@ class Loader(wiring.Component):
         Write `data` to the replay memory, at `word`, `part` and `sample`; in the same cycle as `operand`.
     ready : In(1)
         All that is asked for is written.
+    loaded : Out(1)
+        There are samples, and all that came are where they belong; only then may they be `taken`.
     passes : Out
         Passes that the samples loaded take.
     parity : Out(1)
@@ -62,6 +64,7 @@ class Loader(wiring.Component):
             "word": Out(8),
             "part": Out(range(max(2, config.update_words))),
             "sample": Out(6),
+            "loaded": Out(1),
             "passes": Out(range(config.passes + 1)),
             "parity": Out(1),
             "first_phase": Out(range(config.program_words)),
@@ -156,6 +159,7 @@ class Loader(wiring.Component):
                             verdict_base.eq(verdict_base + header.verdict_frame)]
                 m.next = "next"
             with m.State("next"):
+                m.d.comb += self.loaded.eq(1)
                 with m.If(self.taken):
                     m.next = "taken"
                 with m.Elif(self.i_sample.valid & ~self.sample[5]):

@@ -231,7 +231,7 @@ def _reuse_runtime(runtime: Path, model: Path) -> None:
     """Verilator's own runtime is the same in every model; compiling it anew would take most of the time."""
     if runtime.exists():
         model.mkdir(exist_ok=True)
-        soon = time.time() + 3600  # later than the makefile that is about to be written, so that make keeps it
+        soon = time.time() + 3600  # later than the makefile yet to be written, so that make keeps the copies
         for path in runtime.iterdir():
             shutil.copyfile(path, model / path.name)
             os.utime(model / path.name, (soon, soon))

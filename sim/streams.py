@@ -166,8 +166,7 @@ class StreamSource:
     async def _run(self):
         while True:
             await self._filled.wait()
-            if self._clock.value:
-                await FallingEdge(self._clock)
+            await FallingEdge(self._clock)
             while self._queue:
                 while next(self.stall):
                     await FallingEdge(self._clock)
