@@ -126,7 +126,7 @@ class Core:
             sink.check_empty()
 
 
-async def start(dut, stalls="never", timeout=0.0005):
+async def start(dut, stalls="never", timeout=0.002):
     start_clock(dut, PERIOD)
     line = SimulatedTransport(dut.rx, dut.tx, bit_time=LINK.divisor * PERIOD, timeout=timeout)
     core = Core(dut, stalls)
