@@ -5,8 +5,8 @@
                                                                                     └──┴─ sum (register)
 
 The shape follows the cells. A full adder of single bits costs two LUTs, but a carry chain adds a bit for one:
-so the tree stops at two counts of seven, one carry chain adds these and a fifteenth bit, and the last bit is the
-carry-in of the sum. The sum restarts through the registers' reset, not a multiplexer before the adder.
+so the tree stops at two counts of seven, one carry chain adds these and a fifteenth bit, and the last bit is
+the carry-in of the sum. The sum restarts through the registers' reset, not a multiplexer before the adder.
 """
 
 from amaranth import Cat, Module, Signal
@@ -24,9 +24,9 @@ class DotAccumulator(wiring.Component):
 
     Takes a word a cycle; nothing stalls it. A sum may follow a sum without a pause.
 
-    Measured with 16-bit words and 11-bit sums, in chains of elements of 16 rows and 2 samples, placed; cells per
-    bit and cycle with the weight's register and a shift chain that takes `total` away: 4.4 on UP5K at 57 MHz, 3.8
-    on ECP5-25F at 147 MHz. A plain `sum()` of the 16 bits in one step: 4.7 on UP5K, at 36 MHz.
+    Measured with 16-bit words and 11-bit sums, in chains of elements of 16 rows and 2 samples, placed; cells
+    per bit and cycle with the weight's register and a shift chain that takes `total` away: 4.4 on UP5K at
+    57 MHz, 3.8 on ECP5-25F at 147 MHz. A plain `sum()` of the 16 bits in one step: 4.7 on UP5K, at 36 MHz.
 
     Parameters
     ----------
