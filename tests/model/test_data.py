@@ -18,7 +18,7 @@ def test_digits_parts_are_disjoint_and_complete():
     whole = np.stack([load_digits().data >= level for level in (3, 6, 10, 13)], axis=2).reshape(1797, 256)
     assert sorted(map(bytes, np.packbits(seen > 0, axis=1))) == sorted(map(bytes, np.packbits(whole, axis=1)))
     for part in parts:
-        assert np.bincount(part.labels).min() >= len(part) / 10 - 4
+        assert np.bincount(part.labels).min() >= 0.09 * len(part)
 
 
 def test_random_prototypes_draw():
