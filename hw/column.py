@@ -34,7 +34,8 @@ def control_layout(config: ArrayConfig) -> data.StructLayout:
     drain
         With each sum that leaves the processing element: see `lane.drain_layout`.
     write
-        To the operand memory, in word `odd` of pair `address`: the lanes' `value` words, or their `gate` words, or
+        To the operand memory, in word `odd` of pair `address`: the lanes' `value` words (with `copy` they also
+        go to the replay memory), or their `gate` words, or
         `data` for one `lane` of one `column`. Or, with `label`, `data` to the verdict memory at `address`.
     query
         Read word `address` of the verdict memory. `label` keeps it as the samples' labels. Otherwise the reply says
@@ -49,7 +50,7 @@ def control_layout(config: ArrayConfig) -> data.StructLayout:
             "compute": 1, "last": 1, "aux_value": 1, "aux_gate": 1}),
         "drain": drain_layout(config),
         "write": data.StructLayout({
-            "value": 1, "gate": 1, "host": 1, "label": 1, "odd": 1,
+            "value": 1, "copy": 1, "gate": 1, "host": 1, "label": 1, "odd": 1,
             "address": range(max(config.operand_words, config.winner_words)),
             "column": column, "lane": range(max(2, config.lanes)), "data": TILE}),
         "query": data.StructLayout({
@@ -74,7 +75,7 @@ class Column(wiring.Component):
     i_tile, o_tile : In, Out(TileLayout)
         The tile that belongs to the `issue` of `read_latency` cycles ago; likewise.
     i_signs, i_arrive, o_signs, o_arrive : In, Out
-        Value words on their way west, a cycle a column; this column's own enter with `write.value`.
+        Value words on their way west, a cycle a column; this column's own enter with `write.copy`.
     i_reply, o_reply : In, Out(reply_layout)
         `o_reply` answers the query of two cycles ago; `i_reply` is the western neighbour's.
     """
@@ -161,8 +162,8 @@ class Column(wiring.Component):
                 unit.phase.eq(control.phase),
             ]
 
-        m.d.sync += [self.o_arrive.eq(self.i_arrive | write.value), self.o_signs.eq(self.i_signs)]
-        with m.If(write.value):
+        m.d.sync += [self.o_arrive.eq(self.i_arrive | write.copy), self.o_signs.eq(self.i_signs)]
+        with m.If(write.copy):
             m.d.sync += [self.o_signs[number].eq(unit.o_value) for number, unit in enumerate(lane)]
 
         # Ranks: read for stage 2 of the lanes, written in stage 3.

@@ -319,7 +319,8 @@ class Sequencer(wiring.Component):
             write.gate.eq(gate_turn & phase.write_gate),
             write.odd.eq(Mux(gate_turn, 1, kept_odd)),
             write.address.eq(Mux(gate_turn, kept_gate_address, kept_value_address)),
-            self.copy.eq(write.value & phase.replay),
+            write.copy.eq(write.value & phase.replay),
+            self.copy.eq(write.copy),
             self.o_copy.eq(kept_copy),
         ]
         return m

@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 
-from ..config import ArrayConfig
+from ..config import TILE, ArrayConfig
 from .protocol import (
+    CRC_BYTES,
     DAMAGE,
-    REQUEST_OVERHEAD,
-    RESPONSE_OVERHEAD,
+    FRAME_BYTES,
+    REQUEST_HEADER,
+    RESPONSE_HEADER,
+    ROW_WORDS,
     VERSION,
     Capabilities,
     Command,
@@ -20,6 +23,9 @@ __all__ = ["DAMAGE_SLOT", "LinkConfig"]
 DAMAGE_SLOT = 8
 """Bytes that the constant answer to a damaged frame takes."""
 
+_SHORT_BUFFER = 256
+"""With a buffer up to this, no request has a block of more than `FRAME_BYTES`."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LinkConfig:
@@ -32,8 +38,8 @@ class LinkConfig:
     baud
         Bits per second on the line, 8N1. The divided clock must meet it within 2 %.
     buffer_bytes
-        Half of the packet memory, a power of two from 256: requests go to one half; answers, and the constant
-        frames, to the other. 256 fills one block RAM of an iCE40.
+        Half of the packet memory, a power of two from 256: one half for a request; the other for the answer, which
+        is never longer than 254 bytes, and the constant answers. 256 fills one block RAM of an iCE40.
 
     Raises
     ------
@@ -46,15 +52,15 @@ class LinkConfig:
     buffer_bytes: int = 256
 
     def __post_init__(self):
-        if not (isinstance(self.buffer_bytes, int) and 256 <= self.buffer_bytes <= 4096
-                and self.buffer_bytes & (self.buffer_bytes - 1) == 0):
-            raise ValueError(f"buffer_bytes must be a power of two from 256 to 4096, not {self.buffer_bytes!r}")
+        size = self.buffer_bytes
+        if not (isinstance(size, int) and 256 <= size <= 4096 and size & (size - 1) == 0):
+            raise ValueError(f"buffer_bytes must be a power of two from 256 to 4096, not {size!r}")
         if self.baud < 1 or self.divisor < 4:
-            raise ValueError(f"baud must be at most a quarter of clock_hz ({self.clock_hz}), not {self.baud!r}")
+            raise ValueError(f"baud must be at most a quarter of clock_hz {self.clock_hz}, not {self.baud!r}")
         error = abs(self.clock_hz / self.divisor / self.baud - 1)
         if error > 0.02:
             raise ValueError(f"baud {self.baud} is {error:.1%} off when {self.clock_hz} Hz are divided by "
-                             f"{self.divisor}; it must be within 2%")
+                             f"{self.divisor}; it must be within 2 %")
 
     @property
     def divisor(self) -> int:
@@ -62,33 +68,37 @@ class LinkConfig:
         return round(self.clock_hz / self.baud)
 
     @property
-    def request_address(self) -> int:
-        """Where a request's seq is written: so far below 0 that the write address behind the request is the number
-        of its data bytes.
-        """
-        return 2 * self.buffer_bytes - REQUEST_OVERHEAD
+    def long_blocks(self) -> bool:
+        """Whether requests can be so long that byte stuffing needs blocks without a zero behind them."""
+        return self.buffer_bytes > _SHORT_BUFFER
 
     @property
     def request_bytes(self) -> int:
         """Most data bytes in a request."""
-        return self.buffer_bytes - 1
+        longest = self.response_address if self.long_blocks else FRAME_BYTES - REQUEST_HEADER
+        return longest - CRC_BYTES
+
+    @property
+    def request_address(self) -> int:
+        """Where a request begins: such that its data are from address 0."""
+        return 2 * self.buffer_bytes - REQUEST_HEADER
 
     @property
     def response_address(self) -> int:
-        """Where the encoded answer begins."""
-        return self.buffer_bytes
+        """Where the encoded answer begins: such that its data, behind code and header, are from `buffer_bytes`."""
+        return self.buffer_bytes - RESPONSE_HEADER - 1
 
     @property
     def response_bytes(self) -> int:
-        """Most data bytes in a response: what the constant frames and the framing leave."""
-        space = self.identify_address - self.response_address
-        stuffing = 1 + -(-space // 254)  # the terminating zero, and a code every 254 bytes
-        return space - stuffing - RESPONSE_OVERHEAD
+        """Most data bytes in a response."""
+        space = self.identify_address - self.buffer_bytes - CRC_BYTES - 1
+        return min(space, FRAME_BYTES - RESPONSE_HEADER - CRC_BYTES)
 
     @property
     def identify_address(self) -> int:
         """Where the constant answer to IDENTIFY begins; it ends where the first answer to damage begins."""
-        return self.damage_address + DAMAGE_SLOT - (Capabilities.SIZE + RESPONSE_OVERHEAD + 2)
+        size = 1 + RESPONSE_HEADER + Capabilities.SIZE + CRC_BYTES + 1
+        return self.damage_address + DAMAGE_SLOT - size
 
     @property
     def damage_address(self) -> int:
@@ -98,11 +108,11 @@ class LinkConfig:
     def memory_image(self, array: ArrayConfig) -> list[int]:
         """What the packet memory holds at first: the constant answers."""
         image = bytearray(2 * self.buffer_bytes)
-        frames = {self.identify_address: pack_response(
+        payloads = {self.identify_address: pack_response(
             0, Command.IDENTIFY, Status.OK, self.capabilities(array).pack())}
         for status in DAMAGE:
-            frames[self.damage_address + status * DAMAGE_SLOT] = pack_response(0, 0, status)
-        for address, payload in frames.items():
+            payloads[self.damage_address + status * DAMAGE_SLOT] = pack_response(0, 0, status)
+        for address, payload in payloads.items():
             frame = encode_frame(payload)
             image[address:address + len(frame)] = frame
         return list(image)
@@ -111,3 +121,18 @@ class LinkConfig:
         """What IDENTIFY answers for the core `array`."""
         return Capabilities(version=VERSION, array=array, clock_hz=self.clock_hz,
                             request_bytes=self.request_bytes, response_bytes=self.response_bytes)
+
+    def row_words(self, array: ArrayConfig) -> int:
+        """Most counter words in an answer."""
+        return min(ROW_WORDS, self.response_bytes // (array.update_lanes * array.counter_bytes))
+
+    def check(self, array: ArrayConfig) -> None:
+        """Raise ValueError unless the packets have room for this core's counter words and samples."""
+        word = array.update_lanes * array.counter_bytes
+        if word > min(self.request_bytes, self.response_bytes):
+            raise ValueError(f"update_lanes must be smaller than {array.update_lanes}: a counter word has {word} "
+                             f"bytes, a packet {min(self.request_bytes, self.response_bytes)}")
+        words = -(-array.fan_in // TILE) + 1
+        if words > 255 or 2 * words + 2 > self.request_bytes:
+            raise ValueError(f"fan_in must be smaller than {array.fan_in}: a sample has {words} words, a packet "
+                             f"{self.request_bytes} bytes, buffer_bytes is {self.buffer_bytes}")

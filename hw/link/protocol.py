@@ -1,38 +1,41 @@
-"""The packets of the host link, version 1: one description for the gateware and the host.
+"""The packets of the host link: one description for the gateware and the host.
 
-Frame: `0x00`-terminated, Consistent Overhead Byte Stuffing around payload and CRC-16 (IBM-3740, big endian). The
-host also sends a `0x00` before each frame, to end whatever noise came before.
+A frame is Consistent Overhead Byte Stuffing around payload and CRC-16 (IBM-3740, big endian), ended by `0x00`. The
+host also sends a `0x00` before each frame, which ends whatever noise came before.
 
-    request   seq(1)  command(1)        arguments(5)  data(n)
+    request   seq(1)  command(1)        arguments(4)  data(n)
     response  seq(1)  command|0x80 (1)  status(1)     data(n)
 
-Numbers are little endian. Unused argument bytes are zero. All checks come before any effect: a request that is not
-answered with `OK` has changed nothing, with one exception named under `TOO_MANY`.
+Numbers are little endian. Unused argument bytes are zero.
 
-| command       | arguments                                       | data                          | response data     |
-| ------------- | ----------------------------------------------- | ----------------------------- | ----------------- |
-| IDENTIFY      |                                                 |                               | `Capabilities`    |
-| RESET         |                                                 |                               |                   |
-| STATISTICS    |                                                 |                               | idle(1), counters |
-| RUN           | count(1) learn(1) time(1)                       |                               | a byte a sample   |
-| ROW_READ      | layer·2¹² + row (2), words·2¹² + first (3)      |                               | counters          |
-| ROW_WRITE     | likewise                                        | counters                      |                   |
-| PROGRAM_WRITE |                                                 | items: address(2) word(2)     |                   |
-| SAMPLES       |                                                 | input words − 1 (2), input words (2 each), label (2), … | |
+| command       | arguments            | data of the request                          | of the response   |
+| ------------- | -------------------- | -------------------------------------------- | ----------------- |
+| IDENTIFY      |                      |                                              | `Capabilities`    |
+| RESET         |                      |                                              |                   |
+| STATISTICS    |                      |                                              | idle(1), counters |
+| RUN           | count, learn, time   |                                              | a byte a sample   |
+| ROW_READ      | layer and row (2),   |                                              | counters          |
+| ROW_WRITE     | words and first (2)  | counters                                     |                   |
+| PROGRAM_WRITE |                      | repeated: address(2), word(2)                |                   |
+| SAMPLES       |                      | repeated: m(2), m - 1 input words, label (2) |                   |
 
-A counter takes `ArrayConfig.counter_bytes`, sign-extended. A response byte of RUN is the prediction, and whether
-the sample triggered in bit 7. A statistics counter takes as many bytes as `statistic_width` needs. Samples may be
-cut anywhere between two words into several packets.
+Layer and words are the upper four bits of their arguments, and 16 words go as 0. A counter takes
+`ArrayConfig.counter_bytes`, sign-extended; a statistics counter the bytes that `statistic_width` needs. A response
+byte of RUN is the prediction, and in bit 7 whether the sample triggered.
 
-**At most once.** The host sends the next request only after it has the answer to the last, or gave it up. If the
-answer does not come or is damaged, it sends the same request again: a request with the seq and the command of the
-last one that was answered is answered again from memory, and not executed. Seq 0 is never remembered; IDENTIFY is
-answered with seq 0 and makes the link forget the last request, so a host begins with it.
+**Checks come before effects.** A request that is not answered with OK has changed nothing. The one exception is
+SAMPLES: whole samples are loaded until one is too many or cut short; then the answer is COUNT, and only RESET
+takes the loaded samples back.
 
-**Damaged requests** are answered by seq 0, command 0x80 and one of `DAMAGE`, and never by anything else; the last
-answer stays in memory.
+**At most once.** The host sends a request after it has the answer to the one before, or gave that up; what comes
+while a request is being executed or answered is lost. If an answer does not come or is damaged, the host sends the
+same request again. A request with the seq and the command of the last one is answered with the stored answer, and
+not executed. Seq 0 is never remembered. IDENTIFY is answered with seq 0, and makes the device forget the last
+request: a session begins with it.
 
-**A break** (line low for at least 5 characters) resets link and core, whatever they wait for.
+**Damaged requests** are answered with seq 0, command 0x80 and one of `DAMAGE`, and leave the stored answer alone.
+
+**A break** (line low for 5 characters or more) resets link and core, whatever they wait for.
 """
 
 from __future__ import annotations
@@ -47,24 +50,30 @@ from crc import Calculator, Crc16
 
 from ..config import ArrayConfig
 
-__all__ = ["VERSION", "MAGIC", "ARGUMENT_BYTES", "Command", "Status", "DAMAGE", "Capabilities", "FrameError",
-           "encode_frame", "decode_frame", "pack_request", "pack_response", "CRC_BYTES", "REQUEST_OVERHEAD",
-           "RESPONSE_OVERHEAD"]
+__all__ = ["VERSION", "MAGIC", "ARGUMENT_BYTES", "CRC_BYTES", "REQUEST_HEADER", "RESPONSE_HEADER", "RESPONSE",
+           "FRAME_BYTES", "ROW_WORDS", "Command", "Status", "DAMAGE", "Capabilities", "FrameError", "encode_frame",
+           "decode_frame", "pack_request", "pack_response", "pack_row"]
 
 VERSION = 1
 """Of the protocol: anything that an older host would misunderstand raises it."""
 
 MAGIC = b"bp"
 
-ARGUMENT_BYTES = 5
+ARGUMENT_BYTES = 4
 CRC_BYTES = 2
-REQUEST_OVERHEAD = 2 + ARGUMENT_BYTES + CRC_BYTES
-"""Bytes of a decoded request beside its data."""
-RESPONSE_OVERHEAD = 3 + CRC_BYTES
-"""Bytes of a decoded response beside its data."""
+REQUEST_HEADER = 2 + ARGUMENT_BYTES
+"""Bytes before a request's data."""
+RESPONSE_HEADER = 3
+"""Bytes before a response's data."""
 
 RESPONSE = 0x80
 """Marks the command of a response."""
+
+FRAME_BYTES = 254
+"""Most bytes within a frame that never needs a block without a zero behind it."""
+
+ROW_WORDS = 16
+"""Most counter words in one row transfer."""
 
 
 class Command(IntEnum):
@@ -83,13 +92,11 @@ class Command(IntEnum):
 class Status(IntEnum):
     """How it went.
 
-    LINE, TRUNCATED, OVERSIZED, CHECKSUM and BUSY are about a frame: a stop bit was missing; it ended within a block
-    or is shorter than any request; it is longer than the buffer; its CRC is wrong; it came while another was being
-    worked on.
-    UNKNOWN, LENGTH and ARGUMENT are about a request: no such command; not the length that its command and arguments
-    ask for; an argument out of range.
-    COUNT: RUN for another number of samples than were loaded, or with the last one incomplete.
-    TOO_MANY: SAMPLES beyond the largest batch. Those that fit are loaded, the rest is dropped; RESET discards them.
+    LINE, TRUNCATED, OVERSIZED and CHECKSUM are about a frame: a stop bit was missing; it ended within a block, or
+    before a request could; it was too long; its CRC is wrong.
+    UNKNOWN: no such command. The response has the command's lower three bits.
+    LENGTH: not the length that command and arguments ask for, or an answer that would be too long.
+    COUNT: RUN for another number of samples than were loaded; SAMPLES with one too many, or one cut short.
     """
 
     OK = 0
@@ -97,27 +104,24 @@ class Status(IntEnum):
     TRUNCATED = 2
     OVERSIZED = 3
     CHECKSUM = 4
-    BUSY = 5
-    UNKNOWN = 6
-    LENGTH = 7
-    ARGUMENT = 8
-    COUNT = 9
-    TOO_MANY = 10
+    UNKNOWN = 5
+    LENGTH = 6
+    COUNT = 7
 
 
-DAMAGE = (Status.LINE, Status.TRUNCATED, Status.OVERSIZED, Status.CHECKSUM, Status.BUSY)
+DAMAGE = (Status.LINE, Status.TRUNCATED, Status.OVERSIZED, Status.CHECKSUM)
 """Status codes of frames that were never looked into; sending again helps."""
 
 
 class FrameError(ValueError):
-    """Bytes that are no frame."""
+    """Bytes that are no frame, or not one that this host understands."""
 
 
 _CRC = Calculator(Crc16.IBM_3740)
 
 
 def encode_frame(payload: bytes) -> bytes:
-    """Payload → CRC → byte stuffing → terminating zero."""
+    """Payload, CRC, byte stuffing, terminating zero."""
     return cobs.encode(payload + _CRC.checksum(payload).to_bytes(CRC_BYTES, "big")) + b"\0"
 
 
@@ -141,6 +145,16 @@ def pack_request(seq: int, command: int, arguments: bytes = b"", data: bytes = b
 def pack_response(seq: int, command: int, status: int, data: bytes = b"") -> bytes:
     """The payload of a response."""
     return bytes([seq, command | RESPONSE, status]) + data
+
+
+def pack_row(layer: int, row: int, first: int, words: int) -> bytes:
+    """The arguments of ROW_READ and ROW_WRITE. Raises ValueError for numbers that they have no room for."""
+    limits = {"layer": (layer, 0, 15), "row": (row, 0, 4095), "first": (first, 0, 4095),
+              "words": (words, 1, ROW_WORDS)}
+    for name, (value, low, high) in limits.items():
+        if not low <= value <= high:
+            raise ValueError(f"{name} must be from {low} to {high}, not {value}")
+    return struct.pack("<HH", layer << 12 | row, words % ROW_WORDS << 12 | first)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,14 +196,14 @@ class Capabilities:
         if data[:2] != MAGIC:
             raise FrameError(f"not a bitprop core: the answer begins with {data[:2].hex() or 'nothing'}")
         if data[2:3] != bytes([VERSION]):
-            raise FrameError(f"the core speaks version {data[2:3].hex()} of the protocol, this host {VERSION}")
+            raise FrameError(f"the core speaks version {data[2:3].hex()} of the protocol, the host {VERSION}")
         if len(data) != cls.SIZE:
             raise FrameError(f"capabilities must be {cls.SIZE} bytes, not {len(data)}")
         _, version, *array, clock_hz, request_bytes, response_bytes = cls._FORMAT.unpack(data)
         array = {field.name: _value(field.name, number)
                  for field, number in zip(fields(ArrayConfig), array, strict=True)}
-        return cls(version=version, array=ArrayConfig(**array), clock_hz=clock_hz, request_bytes=request_bytes,
-                   response_bytes=response_bytes)
+        return cls(version=version, array=ArrayConfig(**array), clock_hz=clock_hz,
+                   request_bytes=request_bytes, response_bytes=response_bytes)
 
 
 _CHOICES = {"counter_memory": ("block", "spram"), "pipelined": (False, True)}
