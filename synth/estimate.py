@@ -1,0 +1,163 @@
+"""Memory that an array takes on a device, before anything is synthesised."""
+
+import dataclasses
+from dataclasses import dataclass
+
+from ..hw.config import TILE, ArrayConfig
+from ..hw.link.config import LinkConfig
+from ..hw.winners import VerdictLayout
+from .boards import BOARDS, Board, Device
+
+__all__ = ["BlockUse", "MemoryShape", "block_ram", "check_memory", "memories", "memory_use"]
+
+SPRAM_WIDTH = 16
+
+LUT_RAM_COST, BLOCK_COST = 6, 128
+"""Of 16 × 4 bits in LUTs with their share of multiplexers, and of a block, in Yosys' choice between them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryShape:
+    """A memory with one read and one write port.
+
+    Parameters
+    ----------
+    name
+        Path in the core.
+    width, depth
+        Bits and words.
+    granularity
+        Bits that are written on their own; None for whole words.
+    count
+        How many there are.
+    """
+
+    name: str
+    width: int
+    depth: int
+    granularity: int | None = None
+    count: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockUse:
+    """Blocks that memories take."""
+
+    block_ram: int
+    spram: int
+
+
+def memories(config: ArrayConfig, link: LinkConfig) -> list[MemoryShape]:
+    """Every memory of the core and its link."""
+    lanes, verdict = config.lanes, VerdictLayout.size
+    found = [
+        MemoryShape(name="weights", width=TILE, depth=config.tiles, granularity=min(TILE, config.update_lanes),
+                    count=TILE),
+        MemoryShape(name="operands", width=TILE * lanes, depth=config.operand_words, granularity=TILE,
+                    count=2 * config.columns),
+        MemoryShape(name="ranks", width=config.rank_bits * lanes, depth=config.rank_words, count=config.columns),
+        MemoryShape(name="verdicts", width=verdict * lanes, depth=config.winner_words, granularity=verdict,
+                    count=config.columns),
+        MemoryShape(name="replay", width=TILE, depth=config.replay_words, count=config.update_words),
+        MemoryShape(name="program", width=TILE, depth=config.program_words),
+        MemoryShape(name="packets", width=8, depth=2 * link.buffer_bytes),
+    ]
+    if config.counter_memory == "block":
+        found.append(MemoryShape(name="counters", width=config.update_lanes * config.counter_bits,
+                                 depth=config.counter_words))
+    return found
+
+
+def block_ram(memory: MemoryShape, family: str) -> int:
+    """Block RAMs that one such memory takes in `family`, or 0 where it goes to LUTs."""
+    if family == "ice40":
+        return min(_ceil(memory.width, width) * _ceil(memory.depth, 4096 // width) for width in (2, 4, 8, 16))
+    units, unit = 1, memory.width
+    if memory.granularity is not None:
+        units, unit = memory.width // memory.granularity, memory.granularity
+    # Nine bits share a write enable, so what is written on its own takes whole nines.
+    nines = units * _ceil(unit, 9) * 9 if units > 1 else memory.width
+    wide = [_ceil(nines, width) * _ceil(memory.depth, 18432 // width) for width in (9, 18, 36)]
+    narrow = [units * _ceil(unit, width) * _ceil(memory.depth, 16384 // width) for width in (1, 2, 4)]
+    blocks = min(wide + narrow)
+    in_luts = _ceil(memory.width, 4) * _ceil(memory.depth, 16)
+    return 0 if in_luts * LUT_RAM_COST <= blocks * BLOCK_COST else blocks
+
+
+def memory_use(config: ArrayConfig, link: LinkConfig, family: str) -> BlockUse:
+    """Blocks that the core and its link take.
+
+    Raises
+    ------
+    ValueError
+        Single-ported memory is asked for on a family without.
+    """
+    spram = 0
+    if config.counter_memory == "spram":
+        if family != "ice40":
+            raise ValueError('counter_memory "spram" exists on the iCE40 UltraPlus only')
+        spram = _ceil(config.update_lanes * config.counter_bits, SPRAM_WIDTH)
+    return BlockUse(
+        block_ram=sum(memory.count * block_ram(memory, family) for memory in memories(config, link)), spram=spram)
+
+
+def check_memory(board: Board) -> None:
+    """See that the board's configuration fits its memory.
+
+    Raises
+    ------
+    ValueError
+        It does not; the message says what takes how much, and what would fit.
+    """
+    device, config = board.device, board.config
+    if _fits(board, config, device):
+        return
+    use = memory_use(config, board.link, device.family)
+    lines = [f"{board.title} ({device.name}) cannot hold this configuration: it takes {use.block_ram} block RAMs of "
+             f"{device.block_ram}" + (f" and {use.spram} single-ported RAMs of {device.spram}" if use.spram else "")]
+    lines += [f"  {memory.name}: {memory.count} × {memory.width} bits × {memory.depth} words, "
+              f"{memory.count * block_ram(memory, device.family)} block RAMs"
+              for memory in sorted(memories(config, board.link),
+                                   key=lambda memory: -memory.count * block_ram(memory, device.family))]
+    would = [f"{name}={value}" for name, value in _smaller(board)]
+    if would:
+        lines.append(f"What would fit: {', or '.join(would)}")
+    others = [other.name for other in BOARDS.values()
+              if other.device != device and _fits(other, config, other.device)]
+    if others:
+        lines.append(f"Boards that it fits: {', '.join(others)}")
+    raise ValueError("\n".join(lines))
+
+
+def _fits(board: Board, config: ArrayConfig, device: Device) -> bool:
+    try:
+        use = memory_use(config, board.link, device.family)
+    except ValueError:
+        return False
+    return use.block_ram <= device.block_ram and use.spram <= device.spram
+
+
+def _smaller(board: Board):
+    # Each field on its own, halved until it fits.
+    for name in ("counter_words", "tiles", "operand_words", "replay_words", "rank_words", "columns", "lanes"):
+        value = getattr(board.config, name)
+        while value > 1:
+            value //= 2
+            try:
+                config = dataclasses.replace(board.config, **{name: value})
+            except ValueError:
+                break
+            if _fits(board, config, board.device):
+                yield name, value
+                break
+    if board.device.spram and board.config.counter_memory == "block":
+        try:
+            config = dataclasses.replace(board.config, counter_memory="spram")
+        except ValueError:
+            return
+        if _fits(board, config, board.device):
+            yield "counter_memory", '"spram"'
+
+
+def _ceil(value: int, unit: int) -> int:
+    return -(-value // unit)

@@ -1,0 +1,122 @@
+"""What is done with the design between the tools: before synthesis as RTLIL, before place and route as JSON."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+__all__ = ["cells_by_block", "find_block", "ignore_collisions", "top_module", "trim_carries"]
+
+KINDS = {
+    "SB_LUT4": "lut4", "LUT4": "lut4", "CCU2C": "carry", "SB_CARRY": "carry",
+    "TRELLIS_FF": "flip_flop", "TRELLIS_DPR16X4": "lut_ram",
+    "SB_RAM40_4K": "block_ram", "DP16KD": "block_ram", "PDPW16KD": "block_ram", "SB_SPRAM256KA": "spram",
+    "SB_MAC16": "dsp", "MULT18X18D": "dsp", "ALU54B": "dsp",
+}
+"""What a primitive counts as; a CCU2C carries for two LUTs."""
+
+
+def ignore_collisions(rtlil: str) -> str:
+    """Mark the reads of every memory that has the attribute `no_rw_check` as undefined where the same address is
+    written in the same cycle.
+
+    Yosys heeds the attribute only where it makes a read synchronous itself. Amaranth's reads are synchronous from
+    the start, and would get some 25 LUTs and 40 flip-flops a block RAM to return what was there before.
+    """
+    modules = re.split(r"^(?=module )", rtlil, flags=re.MULTILINE)
+    return "".join(_ignore_collisions_in(module) for module in modules)
+
+
+def _ignore_collisions_in(module: str) -> str:
+    memories = {re.escape(match[1]) for match in re.finditer(
+        r"^ *attribute \\no_rw_check 1\n(?: *attribute .*\n)* *memory .* \\(\S+)$", module, flags=re.MULTILINE)}
+    if not memories:
+        return module
+    return re.sub(
+        rf'(cell \$memrd_v2 \S+\n(?: *parameter .*\n)*? *parameter \\MEMID "\\\\(?:{"|".join(memories)})"\n'
+        r"(?: *parameter .*\n)*? *parameter \\COLLISION_X_MASK )(\d+)'0+$",
+        lambda match: f"{match[1]}{match[2]}'{'1' * int(match[2])}", module, flags=re.MULTILINE)
+
+
+def top_module(netlist: dict) -> dict:
+    """The one module that is not a primitive.
+
+    Raises
+    ------
+    ValueError
+        The netlist is not flat.
+    """
+    modules = [module for module in netlist["modules"].values()
+               if not int(module["attributes"].get("blackbox", "0"), 2)
+               and not int(module["attributes"].get("whitebox", "0"), 2)]
+    if len(modules) != 1:
+        raise ValueError(f"the netlist must have one module, not {len(modules)}")
+    return modules[0]
+
+
+def trim_carries(module: dict) -> int:
+    """Disconnect what makes nextpnr-ecp5 spend a CCU2C, that is two LUTs: carry outputs that nothing reads, and
+    constant carry inputs where the lowest position has the same sum and carry whatever comes in. Returns how many.
+    """
+    readers = Counter(bit for port in module["ports"].values() for bit in port["bits"])
+    for cell in module["cells"].values():
+        for port, bits in cell["connections"].items():
+            if cell["port_directions"][port] == "input":
+                readers.update(bits)
+    trimmed = 0
+    for cell in module["cells"].values():
+        if cell["type"] != "CCU2C":
+            continue
+        pins = cell["connections"]
+        if pins["COUT"] and pins["COUT"] != ["x"] and not readers[pins["COUT"][0]]:
+            pins["COUT"] = ["x"]
+            trimmed += 1
+        if pins["CIN"] in (["0"], ["1"]) and not any(readers[bit] for bit in pins["S0"]) and _generates(cell):
+            pins["CIN"] = ["x"]
+            trimmed += 1
+    return trimmed
+
+
+def _generates(cell: dict) -> bool:
+    # Position 0 passes its carry-in on where its LUT gives 1: see whether it can, given equal and constant inputs.
+    pins, table = cell["connections"], int(cell["parameters"]["INIT0"], 2)
+    for state in range(16):
+        values = {}
+        for index, pin in enumerate(("A0", "B0", "C0", "D0")):
+            bit = pins[pin][0]
+            value = str(state >> index & 1)
+            if bit in ("0", "1") and bit != value or values.setdefault(bit, value) != value:
+                break
+        else:
+            if table >> state & 1:
+                return False
+    return True
+
+
+def cells_by_block(module: dict, depth: int = 4) -> dict[str, dict[str, int]]:
+    """Cells of each kind in each block of the hierarchy down to `depth`, blocks within blocks included; "" is all."""
+    blocks = _blocks(module)
+    counts: dict[str, Counter] = {"": Counter()}
+    for name, cell in module["cells"].items():
+        kind = "flip_flop" if cell["type"].startswith("SB_DFF") else KINDS.get(cell["type"])
+        if kind is None:
+            continue
+        counts[""][kind] += 1
+        for block in _ancestors(find_block(name, blocks)):
+            if block.count(".") < depth:
+                counts.setdefault(block, Counter())[kind] += 1
+    return {block: dict(count) for block, count in sorted(counts.items())}
+
+
+def _blocks(module: dict) -> set[str]:
+    return {name for name, cell in module["cells"].items() if cell["type"] == "$scopeinfo"}
+
+
+def find_block(cell: str, blocks: set[str]) -> str:
+    """Innermost of `blocks` that a cell belongs to, by its name; "" if none."""
+    return next((block for block in reversed(list(_ancestors(cell))) if block in blocks), "")
+
+
+def _ancestors(name: str) -> Iterator[str]:
+    parts = name.split(".")
+    for length in range(1, len(parts) + 1):
+        yield ".".join(parts[:length])

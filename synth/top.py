@@ -1,0 +1,84 @@
+"""The design on a board: clock, reset and pins around the system.
+
+    clock pin ─► PLL ─► sync clock
+                  └─ locked ─► settling time ─► sync reset
+    uart pins ◄──────────────► System
+"""
+
+from amaranth.hdl import ClockDomain, ClockSignal, Elaboratable, Module, Signal
+from amaranth.lib import io
+from amaranth.lib.cdc import ResetSynchronizer
+
+from .boards import Board
+
+__all__ = ["Clocking", "Top"]
+
+SETTLING_SECONDS = 15e-6
+"""Block RAM of the iCE40 reads zeros for up to 3 µs after configuration; five times that."""
+
+
+class Clocking(Elaboratable):
+    """Makes the `sync` domain: the board's clock through the PLL, in reset until the PLL has locked and the block
+    RAMs have settled.
+    """
+
+    def __init__(self, board: Board):
+        self.board = board
+
+    def elaborate(self, platform):
+        m = Module()
+        pin = platform.request(platform.default_clk, dir="-")
+        pll = self.board.pll
+        if getattr(pll, "pad", False):
+            reference = pin.io
+        else:
+            m.submodules.buffer = buffer = io.Buffer("i", pin)
+            reference = buffer.i
+
+        clock, locked = Signal(), Signal()
+        m.submodules.pll = pll.instance(reference=reference, output=clock, locked=locked)
+
+        # Counts in a domain of its own, which the reset it makes does not stop.
+        m.domains.settling = ClockDomain(local=True)
+        m.domains.sync = ClockDomain()
+        m.d.comb += [ClockSignal("settling").eq(clock), ClockSignal("sync").eq(clock)]
+        m.submodules.locked_sync = ResetSynchronizer(~locked, domain="settling")
+        cycles = round(SETTLING_SECONDS * pll.output_hz)
+        elapsed, settled = Signal(range(cycles)), Signal()
+        with m.If(elapsed == cycles - 1):
+            m.d.settling += settled.eq(1)
+        with m.Else():
+            m.d.settling += elapsed.eq(elapsed + 1)
+        m.submodules.reset_sync = ResetSynchronizer(~settled, domain="sync")
+        return m
+
+
+class Top(Elaboratable):
+    """The system on `board`, on the pins of its UART.
+
+    Parameters
+    ----------
+    board
+        Where.
+    system
+        A component with `rx : In(1)` and `tx : Out(1)` in the `sync` domain; if None, the board's own.
+    """
+
+    def __init__(self, board: Board, system=None):
+        self.board = board
+        self.system = system
+
+    def elaborate(self, platform):
+        m = Module()
+        board = self.board
+        system = self.system
+        if system is None:
+            from ..hw.system import System
+            system = System(board.config, clock_hz=board.clock_hz, baud=board.baud)
+        uart = platform.request("uart", dir="-")
+        m.submodules.clocking = Clocking(board)
+        m.submodules.rx = rx = io.Buffer("i", uart.rx)
+        m.submodules.tx = tx = io.Buffer("o", uart.tx)
+        m.submodules.system = system
+        m.d.comb += [system.rx.eq(rx.i), tx.o.eq(system.tx)]
+        return m
