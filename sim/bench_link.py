@@ -10,8 +10,10 @@ from cocotb.triggers import ClockCycles, FallingEdge, RisingEdge
 from ..hw.config import ArrayConfig
 from ..hw.link.config import LinkConfig
 from ..hw.link.protocol import (
+    CRC_BYTES,
     DAMAGE,
-    REQUEST_OVERHEAD,
+    REQUEST_HEADER,
+    ROW_WORDS,
     Command,
     FrameError,
     Status,
@@ -19,6 +21,7 @@ from ..hw.link.protocol import (
     encode_frame,
     pack_request,
     pack_response,
+    pack_row,
 )
 from ..hw.ports import STATISTICS, CoreSignature
 from ..model.config import MAX_BATCH
@@ -145,10 +148,6 @@ def pack_words(*words: int) -> bytes:
     return b"".join(word.to_bytes(2, "little") for word in words)
 
 
-def row_arguments(layer=0, row=0, first=0, words=1) -> bytes:
-    return (row | layer << 12 | first << 16 | words << 28).to_bytes(5, "little")
-
-
 def raises(call, kind) -> Exception:
     try:
         call()
@@ -187,7 +186,7 @@ async def session(dut, stalls):
         core.log.clear()
 
         total = np.zeros(len(STATISTICS), int)
-        for batch, (count, words) in enumerate([(1, 2), (32, 18), (5, 66), (3, 257), (32, 3)]):
+        for batch, (count, words) in enumerate([(1, 2), (32, 18), (5, 66), (3, min(255, LINK.request_bytes // 2 - 1)), (32, 3)]):
             samples = rng.integers(0, 1 << 16, (count, words))
             device.load_samples(samples)
             assert core.sample.items == [{"data": int(word), "last": int(i == words - 1)}
@@ -218,37 +217,32 @@ async def session(dut, stalls):
 async def refusals(dut):
     """Well-framed requests that ask for what cannot be: the right status, the seq and command, and no effect."""
     line, core = await start(dut)
-    words = LINK.response_bytes // WORD_BYTES
+    words = LINK.row_words(CONFIG)
     one = bytes(WORD_BYTES)
+
+    def request(command, arguments=b"", data=b""):
+        return pack_request(1, command, arguments, data)
+
     wrong = [
-        (Status.LENGTH, pack_request(1, Command.IDENTIFY, data=b"x")),
-        (Status.LENGTH, pack_request(1, Command.RESET, data=b"x")),
-        (Status.LENGTH, pack_request(1, Command.STATISTICS, data=b"xyz")),
-        (Status.LENGTH, pack_request(1, Command.RUN, b"\1\1\0", b"x")),
-        (Status.COUNT, pack_request(1, Command.RUN, b"\0\1\0")),
-        (Status.COUNT, pack_request(1, Command.RUN, b"\1\1\0")),
-        (Status.LENGTH, pack_request(1, Command.ROW_READ, row_arguments(), b"x")),
-        (Status.ARGUMENT, pack_request(1, Command.ROW_READ, row_arguments(words=0))),
-        (Status.ARGUMENT, pack_request(1, Command.ROW_READ, row_arguments(words=words + 1))),
-        (Status.ARGUMENT, pack_request(1, Command.ROW_READ, row_arguments(words=4095))),
-        (Status.LENGTH, pack_request(1, Command.ROW_WRITE, row_arguments())),
-        (Status.LENGTH, pack_request(1, Command.ROW_WRITE, row_arguments(words=0))),
-        (Status.LENGTH, pack_request(1, Command.ROW_WRITE, row_arguments(), one[1:])),
-        (Status.LENGTH, pack_request(1, Command.ROW_WRITE, row_arguments(), one + b"x")),
-        (Status.LENGTH, pack_request(1, Command.ROW_WRITE, row_arguments(words=0), one)),
-        (Status.LENGTH, pack_request(1, Command.ROW_WRITE, row_arguments(words=2), one)),
-        # As many words that their bytes wrap around to one word's.
-        (Status.LENGTH, pack_request(1, Command.ROW_WRITE, row_arguments(words=2 * LINK.buffer_bytes + 1), one)),
-        (Status.LENGTH, pack_request(1, Command.PROGRAM_WRITE)),
-        *((Status.LENGTH, pack_request(1, Command.PROGRAM_WRITE, data=bytes(n))) for n in (1, 2, 3, 5, 6, 254)),
-        (Status.LENGTH, pack_request(1, Command.SAMPLES)),
-        *((Status.LENGTH, pack_request(1, Command.SAMPLES, data=bytes(n))) for n in (1, 3, 255)),
-        *((Status.UNKNOWN, pack_request(1, code)) for code in (8, 0x40, 0x7F, 0x80, 0xFF)),
+        (Status.LENGTH, request(Command.IDENTIFY, data=b"x")),
+        (Status.LENGTH, request(Command.RESET, data=b"x")),
+        (Status.LENGTH, request(Command.STATISTICS, data=b"xyz")),
+        (Status.LENGTH, request(Command.RUN, b"\1\1\0", b"x")),
+        (Status.COUNT, request(Command.RUN, b"\0\1\0")),
+        (Status.COUNT, request(Command.RUN, b"\1\1\0")),
+        (Status.LENGTH, request(Command.ROW_READ, pack_row(0, 0, 0, 1), b"x")),
+        *((Status.LENGTH, request(Command.ROW_READ, pack_row(0, 0, 0, n))) for n in range(words + 1, ROW_WORDS + 1)),
+        (Status.LENGTH, request(Command.ROW_WRITE, pack_row(0, 0, 0, 1))),
+        (Status.LENGTH, request(Command.ROW_WRITE, pack_row(0, 0, 0, 1), one[1:])),
+        (Status.LENGTH, request(Command.ROW_WRITE, pack_row(0, 0, 0, 1), one + b"x")),
+        *((Status.LENGTH, request(Command.ROW_WRITE, pack_row(0, 0, 0, n), one)) for n in range(2, ROW_WORDS + 1)),
+        *((Status.LENGTH, request(Command.PROGRAM_WRITE, data=bytes(n))) for n in (1, 2, 3, 5, 6, 242)),
+        *((Status.LENGTH, request(Command.SAMPLES, data=bytes(n))) for n in (1, 3, 245)),
+        *((Status.UNKNOWN, request(code)) for code in (8, 0x40, 0x7F, 0x80, 0xFF)),
     ]
-    for seq, (status, request) in enumerate(wrong, 1):
-        request = bytes([seq]) + request[1:]
-        answer = await ask(line, request)
-        assert answer == bytes([seq, request[1] | 0x80, status]), (Status(status).name, request.hex(), answer)
+    for seq, (status, payload) in enumerate(wrong, 1):
+        answer = await ask(line, bytes([seq]) + payload[1:])
+        assert answer == bytes([seq, payload[1] & 7 | 0x80, status]), (status.name, payload.hex(), answer)
     core.check_untouched(0)
     # Seq 0 is executed each time, and boot begins with it.
     for _ in range(2):
@@ -258,31 +252,32 @@ async def refusals(dut):
 
 @cocotb.test(timeout_time=100, timeout_unit="ms")
 async def sample_counts(dut):
-    """Samples in pieces; RUN for another number; more than a batch."""
+    """RUN for another number than was loaded; more than a batch; a sample cut short."""
     line, core = await start(dut)
     samples = Command.SAMPLES
-    assert (await ask(line, pack_request(1, samples, data=pack_words(1, 10))))[2] == Status.OK
-    assert (await ask(line, pack_request(2, Command.RUN, b"\1")))[2] == Status.COUNT
-    assert (await ask(line, pack_request(3, samples, data=pack_words(11))))[2] == Status.OK
-    assert (await ask(line, pack_request(4, samples, data=pack_words(5, 0, 12, 6, 0))))[2] == Status.OK
-    assert core.sample.items == [{"data": d, "last": last}
-                                 for d, last in [(10, 0), (11, 0), (5, 1), (12, 0), (6, 1)]]
-    for count in (1, 3, 0, 34, 66, 130):
+    assert (await ask(line, pack_request(1, samples)))[2] == Status.OK
+    assert (await ask(line, pack_request(2, samples, data=pack_words(3, 10, 11, 5))))[2] == Status.OK
+    assert (await ask(line, pack_request(3, samples, data=pack_words(2, 12, 6, 2, 3, 4))))[2] == Status.OK
+    assert core.sample.items == [
+        {"data": data, "last": last}
+        for data, last in [(10, 0), (11, 0), (5, 1), (12, 0), (6, 1), (3, 0), (4, 1)]]
+    for count in (0, 1, 2, 4, 35, 67, 131):
         assert (await ask(line, pack_request(5 + count, Command.RUN, bytes([count]))))[2] == Status.COUNT
-    # Two and a half are loaded.
-    assert (await ask(line, pack_request(200, samples, data=pack_words(3))))[2] == Status.OK
-    assert (await ask(line, pack_request(201, Command.RUN, b"\2")))[2] == Status.COUNT
-    assert (await ask(line, pack_request(202, samples, data=pack_words(4))))[2] == Status.OK
     assert core.log == []
     answer = await ask(line, pack_request(203, Command.RUN, b"\3\1\7"))
     assert answer == pack_response(203, Command.RUN, Status.OK, bytes([26, 18, 7 | 0x80]))
     assert core.log == [{"count": 3, "learn": 1, "time": 7}]
-    many = pack_words(*[0, 1, 2] * 33)
-    assert (await ask(line, pack_request(204, samples, data=many)))[2] == Status.TOO_MANY
-    assert len(core.sample.items) == 2 * MAX_BATCH
-    assert (await ask(line, pack_request(205, samples, data=pack_words(0, 1, 2))))[2] == Status.TOO_MANY
+    many = pack_words(*[2, 1, 2] * 33)
+    assert (await ask(line, pack_request(204, samples, data=many)))[2] == Status.COUNT
+    assert (await ask(line, pack_request(205, samples, data=pack_words(2, 1, 2))))[2] == Status.COUNT
     assert len(core.sample.items) == 2 * MAX_BATCH
     assert (await ask(line, pack_request(206, Command.RUN, b"\x20")))[2] == Status.OK
+    assert (await ask(line, pack_request(207, samples, data=pack_words(2, 1, 2, 2, 1))))[2] == Status.COUNT
+    for count in (1, 2):
+        assert (await ask(line, pack_request(208 + count, Command.RUN, bytes([count]))))[2] == Status.COUNT
+    assert (await ask(line, pack_request(211, Command.RESET)))[2] == Status.OK
+    assert (await ask(line, pack_request(212, samples, data=pack_words(2, 1, 2))))[2] == Status.OK
+    assert (await ask(line, pack_request(213, Command.RUN, b"\1")))[3:] == b"\x83"
 
 
 def verdict(characters: bytes) -> Status | None:
@@ -298,9 +293,9 @@ def verdict(characters: bytes) -> Status | None:
             left -= 1
         first = False
         decoded += emit
-        if decoded > LINK.request_bytes + REQUEST_OVERHEAD:
+        if decoded > LINK.request_bytes + REQUEST_HEADER + CRC_BYTES:
             return Status.OVERSIZED
-    if left != 1 or decoded < REQUEST_OVERHEAD:
+    if left != 1 or decoded < REQUEST_HEADER + CRC_BYTES:
         return Status.TRUNCATED
     try:
         decode_frame(characters)
@@ -316,7 +311,7 @@ def damages(rng: random.Random):
         data = bytes(rng.choices([0, 1, 255, rng.randrange(256)], k=length))
         frame = bytearray(encode_frame(pack_request(rng.randrange(1, 256), rng.randrange(8), rng.randbytes(5),
                                                     data))[:-1])
-        match rng.randrange(6):
+        match rng.randrange(7):
             case 0:  # flipped bits
                 for _ in range(rng.randint(1, 4)):
                     frame[rng.randrange(len(frame))] ^= 1 << rng.randrange(8)
@@ -328,7 +323,9 @@ def damages(rng: random.Random):
                 frame.insert(rng.randrange(len(frame) + 1), rng.randrange(1, 256))
             case 4:  # much too long
                 frame = bytearray(rng.choices(range(1, 256), k=rng.randint(2, 2 * LINK.buffer_bytes)))
-            case 5:  # noise
+            case 5:  # zeros too many: an end of frame that became a one
+                frame += b"\1" * rng.randint(1, 3)
+            case 6:  # noise
                 frame = bytearray(rng.choices(range(1, 256), k=rng.randint(1, 12)))
         yield bytes(frame)
 
@@ -388,7 +385,7 @@ async def damaged_line(dut):
 async def repetitions(dut):
     """A request is executed once however often it comes, and each time answered alike."""
     line, core = await start(dut)
-    await ask(line, pack_request(9, Command.SAMPLES, data=pack_words(0, 77, 1, 0, 78, 2)))
+    await ask(line, pack_request(9, Command.SAMPLES, data=pack_words(2, 77, 1, 2, 78, 2)))
     run = pack_request(10, Command.RUN, b"\2\1\5")
     first = await ask(line, run)
     assert first == pack_response(10, Command.RUN, Status.OK, bytes([78, 80]))
@@ -487,14 +484,20 @@ async def broken(dut):
 
 @cocotb.test(timeout_time=10, timeout_unit="ms")
 async def busy(dut):
-    """Frames that come while a request is being executed are lost, and change nothing."""
+    """Frames that come, or begin, while a request is being executed or answered are lost, and change nothing."""
     line, core = await start(dut, timeout=0.0001)
-    await ask(line, pack_request(1, Command.SAMPLES, data=pack_words(0, 3, 4)))
+    await ask(line, pack_request(1, Command.SAMPLES, data=pack_words(2, 3, 4)))
     core.deaf = True
     again = encode_frame(pack_request(3, Command.RESET))
     await line.drive(b"\0" + encode_frame(pack_request(2, Command.RUN, b"\1")) + again + again[:4])
     await core.result.send([{"prediction": 7, "triggered": 0}])
     assert decode_frame(await line.next_frame()) == pack_response(2, Command.RUN, Status.OK, b"\7")
     await line.drive(again[4:])
-    assert decode_frame(await line.next_frame()) == pack_response(0, 0, Status.BUSY)
+    assert await line.next_frame() is None
     assert core.resets == 0
+    await line.drive(again + again[:3])
+    assert decode_frame(await line.next_frame()) == pack_response(3, Command.RESET, Status.OK)
+    await line.drive(again[3:] + b"\0")
+    assert await line.next_frame() is None
+    assert core.resets == 1
+    assert await ask(line, pack_request(4, Command.RESET)) == pack_response(4, Command.RESET, Status.OK)

@@ -14,11 +14,10 @@
 The driver blocks in a thread of its own while the simulation runs, and the simulation waits while the driver thinks.
 """
 
+import cocotb
 from cocotb.queue import Queue
 from cocotb.task import resume
 from cocotb.triggers import FallingEdge, SimTimeoutError, Timer, with_timeout
-
-import cocotb
 
 __all__ = ["SimulatedTransport"]
 

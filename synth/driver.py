@@ -23,6 +23,7 @@ from ..hw.config import ArrayConfig
 from ..hw.link.protocol import (
     DAMAGE,
     RESPONSE,
+    ROW_WORDS,
     Capabilities,
     Command,
     FrameError,
@@ -30,6 +31,7 @@ from ..hw.link.protocol import (
     decode_frame,
     encode_frame,
     pack_request,
+    pack_row,
 )
 from ..hw.ports import STATISTICS
 
@@ -41,7 +43,7 @@ class LinkError(ConnectionError):
 
 
 class DeviceError(RuntimeError):
-    """The device refused a request; nothing was changed unless `status` is TOO_MANY.
+    """The device refused a request, and changed nothing (but see `protocol` about SAMPLES).
 
     Members
     -------
@@ -204,7 +206,7 @@ class Device:
         for row, counters in enumerate(padded, first_row):
             for first, count in self._word_ranges(words, self.capabilities.request_bytes):
                 part = counters[first * config.update_lanes:(first + count) * config.update_lanes]
-                self._request(Command.ROW_WRITE, _row_arguments(layer, row, first, count), part.tobytes())
+                self._request(Command.ROW_WRITE, pack_row(layer, row, first, count), part.tobytes())
 
     def read_rows(self, layer: int, rows: int, width: int, first_row: int = 0) -> np.ndarray:
         """Counters int16 (rows, width) of layer slot `layer`, from row `first_row` on."""
@@ -213,7 +215,7 @@ class Device:
         counters = np.zeros((rows, words * config.update_lanes), np.int16)
         for row in range(rows):
             for first, count in self._word_ranges(words, self.capabilities.response_bytes):
-                data = self._request(Command.ROW_READ, _row_arguments(layer, first_row + row, first, count))
+                data = self._request(Command.ROW_READ, pack_row(layer, first_row + row, first, count))
                 part = np.frombuffer(data, self._counter_type)
                 if len(part) != count * config.update_lanes:
                     raise LinkError(f"{len(part)} counters came where {count * config.update_lanes} should")
@@ -223,14 +225,14 @@ class Device:
     def load_samples(self, samples) -> None:
         """Load samples (n, words) of 16 bits: input words, then the label. They add up until the next `run`."""
         samples = np.asarray(samples)
-        if samples.ndim != 2 or not 2 <= samples.shape[1] <= 257:
-            raise ValueError(f"samples must be (n, 2 to 257), not {samples.shape}")
-        head = np.full((len(samples), 1), samples.shape[1] - 2)
-        data = np.concatenate([head, samples], axis=1).astype("<u2").tobytes()
-        whole = self.capabilities.request_bytes // (2 * samples.shape[1] + 2) * (2 * samples.shape[1] + 2)
-        step = whole or self.capabilities.request_bytes // 2 * 2
-        for start in range(0, len(data), step):
-            self._request(Command.SAMPLES, data=data[start:start + step])
+        most = min(255, self.capabilities.request_bytes // 2 - 1)
+        if samples.ndim != 2 or not 2 <= samples.shape[1] <= most:
+            raise ValueError(f"samples must be (n, 2 to {most}), not {samples.shape}")
+        head = np.full((len(samples), 1), samples.shape[1])
+        packed = np.concatenate([head, samples], axis=1).astype("<u2")
+        step = self.capabilities.request_bytes // (2 * packed.shape[1])
+        for start in range(0, len(packed), step):
+            self._request(Command.SAMPLES, data=packed[start:start + step].tobytes())
 
     def run(self, count: int, learn: bool, time: int) -> tuple[np.ndarray, np.ndarray]:
         """Run the `count` samples loaded, and train on them if `learn`.
@@ -275,8 +277,8 @@ class Device:
         return "i1" if self.config.counter_bytes == 1 else "<i2"
 
     def _word_ranges(self, words: int, space: int):
-        """`(first, count)` of counter words that cover a row, as many at once as fit into `space` bytes."""
-        step = space // (self.config.update_lanes * self.config.counter_bytes)
+        """`(first, count)` of counter words that cover a row, as many at once as a packet carries."""
+        step = min(ROW_WORDS, space // (self.config.update_lanes * self.config.counter_bytes))
         for first in range(0, words, step):
             yield first, min(step, words - first)
 
@@ -312,6 +314,3 @@ class Device:
                     return payload[3:]
         raise LinkError(f"{command.name} failed {self.attempts} times, at last with: {reason}")
 
-
-def _row_arguments(layer: int, row: int, first: int, words: int) -> bytes:
-    return (row | layer << 12 | first << 16 | words << 28).to_bytes(5, "little")

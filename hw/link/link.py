@@ -76,7 +76,7 @@ class Link(wiring.Component):
         heard = receiver.o.payload
 
         crc_restart = Signal()
-        crc = catalog.CRC16_IBM_3740(data_width=8).create()
+        crc = catalog.CRC16_IBM_SDLC(data_width=8).create()
         m.submodules.crc = ResetInserter(crc_restart)(crc)
 
         # A byte is never read in the cycle in which it is written, so no logic is spent on that.
@@ -367,7 +367,7 @@ class Link(wiring.Component):
             with m.State("PUT STATUS"):
                 m.d.comb += [checked.eq(1), bus.eq(status)]
                 put()
-                m.next = "PUT CRC HIGH"
+                m.next = "PUT CRC LOW"
                 with m.If(status == Status.OK):
                     with m.Switch(command):
                         with m.Case(Command.RUN):
@@ -380,7 +380,7 @@ class Link(wiring.Component):
             with m.State("PUT RESULTS"):
                 m.d.comb += [checked.eq(1), bus.eq(core.o_result.payload)]
                 with m.If(pointer[:6] == run.count[:6]):
-                    m.next = "PUT CRC HIGH"
+                    m.next = "PUT CRC LOW"
                 with m.Else():
                     m.d.comb += core.o_result.ready.eq(1)
                     put(core.o_result.valid)
@@ -392,7 +392,7 @@ class Link(wiring.Component):
                 else:
                     m.d.comb += bus.eq(counter)
                 with m.If(pointer[:8] == (words << word_bytes.bit_length() - 1)):
-                    m.next = "PUT CRC HIGH"
+                    m.next = "PUT CRC LOW"
                 with m.Else():
                     m.d.comb += core.o_counter.ready.eq(pointer[0] if config.counter_bytes == 2 else 1)
                     put(core.o_counter.valid)
@@ -402,13 +402,13 @@ class Link(wiring.Component):
                 m.d.comb += [checked.eq(1), bus.eq(number)]
                 put()
                 with m.If(pointer[:8] == statistic_count - 1):
-                    m.next = "PUT CRC HIGH"
-            with m.State("PUT CRC HIGH"):
-                m.d.comb += bus.eq(crc.crc[8:])
-                put()
-                m.next = "PUT CRC LOW"
+                    m.next = "PUT CRC LOW"
             with m.State("PUT CRC LOW"):
                 m.d.comb += bus.eq(crc.crc[:8])
+                put()
+                m.next = "PUT CRC HIGH"
+            with m.State("PUT CRC HIGH"):
+                m.d.comb += bus.eq(crc.crc[8:])
                 put()
                 m.next = "PUT END"
             with m.State("PUT END"):

@@ -1,7 +1,8 @@
 """The packets of the host link: one description for the gateware and the host.
 
-A frame is Consistent Overhead Byte Stuffing around payload and CRC-16 (IBM-3740, big endian), ended by `0x00`. The
-host also sends a `0x00` before each frame, which ends whatever noise came before.
+A frame is Consistent Overhead Byte Stuffing around payload and CRC-16 (X.25), ended by `0x00`. The host also sends
+a `0x00` before each frame, which ends whatever noise came before. The CRC is one that is inverted at the end: others
+do not notice a zero behind them, and a damaged end of frame is just that to the byte stuffing.
 
     request   seq(1)  command(1)        arguments(4)  data(n)
     response  seq(1)  command|0x80 (1)  status(1)     data(n)
@@ -117,12 +118,12 @@ class FrameError(ValueError):
     """Bytes that are no frame, or not one that this host understands."""
 
 
-_CRC = Calculator(Crc16.IBM_3740)
+_CRC = Calculator(Crc16.X25)
 
 
 def encode_frame(payload: bytes) -> bytes:
     """Payload, CRC, byte stuffing, terminating zero."""
-    return cobs.encode(payload + _CRC.checksum(payload).to_bytes(CRC_BYTES, "big")) + b"\0"
+    return cobs.encode(payload + _CRC.checksum(payload).to_bytes(CRC_BYTES, "little")) + b"\0"
 
 
 def decode_frame(frame: bytes) -> bytes:
@@ -132,7 +133,7 @@ def decode_frame(frame: bytes) -> bytes:
     except cobs.DecodeError as error:
         raise FrameError(f"byte stuffing: {error}") from error
     payload, checksum = content[:-CRC_BYTES], content[-CRC_BYTES:]
-    if len(checksum) < CRC_BYTES or _CRC.checksum(payload) != int.from_bytes(checksum, "big"):
+    if len(checksum) < CRC_BYTES or _CRC.checksum(payload) != int.from_bytes(checksum, "little"):
         raise FrameError(f"wrong checksum on {len(content)} bytes")
     return payload
 

@@ -1,7 +1,6 @@
 """The host link in simulation, at its pins; see `sim/bench_link.py`."""
 
 import pytest
-
 from bitprop.hw.config import ArrayConfig
 from bitprop.hw.link.config import LinkConfig
 from bitprop.hw.link.link import Link
