@@ -4,9 +4,10 @@ import typer
 
 from . import __doc__ as about
 from .model.cli import app as model_commands
+from .synth.cli import app as board_commands
 
 app = typer.Typer(help=about, no_args_is_help=True, pretty_exceptions_show_locals=False)
-for commands in (model_commands,):
+for commands in (model_commands, board_commands):
     app.add_typer(commands)
 
 if __name__ == "__main__":

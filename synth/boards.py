@@ -29,6 +29,8 @@ class Device:
         Four-input look-up tables; on iCE40 a logic cell has one, with its flip-flop and carry.
     block_ram
         Blocks: 4 kbit on iCE40, 18 kbit on ECP5.
+    synthesis
+        Options of Yosys.
     nextpnr
         Options that choose it, with its package and speed grade.
     spram
@@ -37,20 +39,23 @@ class Device:
 
     name: str
     family: str
+    synthesis: str
     nextpnr: tuple[str, ...]
     lut4: int
     block_ram: int
     spram: int = 0
 
 
-UP5K = Device(name="iCE40 UP5K", family="ice40", nextpnr=("--up5k", "--package", "sg48"),
+# Yosys' `-dff` takes twenty times as long on iCE40, for nothing. On ECP5, wide multiplexers (left to itself, Yosys
+# uses them) cost adders of single bits twice the LUTs; there are no multipliers to be inferred, and none may be.
+UP5K = Device(name="iCE40 UP5K", family="ice40", synthesis="-device u", nextpnr=("--up5k", "--package", "sg48"),
               lut4=5280, block_ram=30, spram=4)
-HX8K = Device(name="iCE40 HX8K", family="ice40", nextpnr=("--hx8k", "--package", "ct256"),
+HX8K = Device(name="iCE40 HX8K", family="ice40", synthesis="-device hx", nextpnr=("--hx8k", "--package", "ct256"),
               lut4=7680, block_ram=32)
-ECP5_25F = Device(name="ECP5-25F", family="ecp5", nextpnr=("--25k", "--package", "CABGA381", "--speed", "6"),
-                  lut4=24288, block_ram=56)
-ECP5_85F = Device(name="ECP5-85F", family="ecp5", nextpnr=("--85k", "--package", "CABGA381", "--speed", "6"),
-                  lut4=83640, block_ram=208)
+ECP5_25F = Device(name="ECP5-25F", family="ecp5", synthesis="-nowidelut -nodsp",
+                  nextpnr=("--25k", "--package", "CABGA381", "--speed", "6"), lut4=24288, block_ram=56)
+ECP5_85F = Device(name="ECP5-85F", family="ecp5", synthesis="-nowidelut -nodsp",
+                  nextpnr=("--85k", "--package", "CABGA381", "--speed", "6"), lut4=83640, block_ram=208)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +131,7 @@ BOARDS = {board.name: board for board in (
         title="iCE40-HX8K-B-EVN",
         device=HX8K,
         platform=ICE40HX8KBEVNPlatform,
-        config=ArrayConfig(columns=1, lanes=2, update_lanes=8, tiles=64, operand_words=128, replay_words=256,
+        config=ArrayConfig(columns=1, lanes=1, update_lanes=8, tiles=64, operand_words=128, replay_words=256,
                            rank_words=512, winner_words=128, counter_words=512, program_words=128),
         clock_hz=90_000_000,
         loader_board="ice40_generic",
@@ -136,7 +141,7 @@ BOARDS = {board.name: board for board in (
         title="ULX3S with LFE5U-25F",
         device=ECP5_25F,
         platform=ULX3S_25F_Platform,
-        config=ArrayConfig(columns=4, lanes=2, update_lanes=16, pipelined=True),
+        config=ArrayConfig(columns=4, lanes=2, update_lanes=16, counter_words=2560, pipelined=True),
         clock_hz=100_000_000,
         loader_board="ulx3s",
     ),
@@ -145,7 +150,7 @@ BOARDS = {board.name: board for board in (
         title="ULX3S with LFE5U-85F",
         device=ECP5_85F,
         platform=ULX3S_85F_Platform,
-        config=ArrayConfig(columns=8, lanes=2, update_lanes=64, pipelined=True),
+        config=ArrayConfig(columns=8, lanes=2, update_lanes=64, tiles=1024, counter_words=4096, pipelined=True),
         clock_hz=100_000_000,
         loader_board="ulx3s",
     ),

@@ -22,12 +22,6 @@ from .top import Top
 
 __all__ = ["BuildError", "build", "plan"]
 
-SYNTHESIS_OPTIONS = {
-    "ice40": {},
-    # Without wide multiplexers: with them, adders of single bits take twice the LUTs.
-    "ecp5": {"synth_opts": "-nowidelut -nodsp"},
-}
-
 Progress = Callable[[str, str], None]
 """Called with the step in work and what it is at."""
 
@@ -40,9 +34,10 @@ def plan(board: Board, top=None, *, debug_verilog: bool = False) -> dict[str, st
     """Input files of the tools for `top`, by default the board's own system: `top.il`, `top.ys`, and the pins and
     clocks in `top.pcf` or `top.lpf`; with `debug_verilog`, `top.debug.v` has the same design for a simulator.
     """
-    overrides = dict(SYNTHESIS_OPTIONS[board.device.family], debug_verilog=debug_verilog)
     # Only the plan: the platforms' own `build` asks for programmers before it builds.
-    files = board.platform().build(Top(board) if top is None else top, do_build=False, **overrides).files
+    files = board.platform().build(
+        Top(board) if top is None else top, do_build=False, debug_verilog=debug_verilog,
+        synth_opts=board.device.synthesis).files
     text = {name: content if isinstance(content, str) else content.decode() for name, content in files.items()}
     # Where the sources lie must not decide whether a build is the same.
     rtlil = re.sub(r"^ *attribute \\src .*\n", "", text["top.il"], flags=re.MULTILINE)

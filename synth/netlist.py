@@ -102,7 +102,7 @@ def cells_by_block(module: dict, depth: int = 4) -> dict[str, dict[str, int]]:
             continue
         counts[""][kind] += 1
         for block in _ancestors(find_block(name, blocks)):
-            if block.count(".") < depth:
+            if block and block.count(".") < depth:
                 counts.setdefault(block, Counter())[kind] += 1
     return {block: dict(count) for block, count in sorted(counts.items())}
 

@@ -42,7 +42,7 @@ class Ice40Pll:
         options = [
             cls(input_hz=input_hz, divr=divr, divf=divf, divq=divq, pad=pad)
             for divr in range(16) if 10e6 <= input_hz / (divr + 1) <= 133e6
-            for divf in range(64) if 533e6 <= input_hz / (divr + 1) * (divf + 1) <= 1066e6
+            for divf in range(128) if 533e6 <= input_hz / (divr + 1) * (divf + 1) <= 1066e6
             for divq in range(1, 7)
         ]
         return _nearest(options, output_hz)

@@ -18,12 +18,20 @@ SETTLING_SECONDS = 15e-6
 
 
 class Clocking(Elaboratable):
-    """Makes the `sync` domain: the board's clock through the PLL, in reset until the PLL has locked and the block
-    RAMs have settled.
+    """The board's clock through its PLL.
+
+    Attributes
+    ----------
+    clock : Signal()
+        The design's clock.
+    unsettled : Signal()
+        High until the PLL has locked and the block RAMs have settled.
     """
 
     def __init__(self, board: Board):
         self.board = board
+        self.clock = Signal()
+        self.unsettled = Signal(init=1)
 
     def elaborate(self, platform):
         m = Module()
@@ -35,21 +43,19 @@ class Clocking(Elaboratable):
             m.submodules.buffer = buffer = io.Buffer("i", pin)
             reference = buffer.i
 
-        clock, locked = Signal(), Signal()
-        m.submodules.pll = pll.instance(reference=reference, output=clock, locked=locked)
+        locked = Signal()
+        m.submodules.pll = pll.instance(reference=reference, output=self.clock, locked=locked)
 
-        # Counts in a domain of its own, which the reset it makes does not stop.
+        # Counts in a domain of its own, which the reset that follows from it does not stop.
         m.domains.settling = ClockDomain(local=True)
-        m.domains.sync = ClockDomain()
-        m.d.comb += [ClockSignal("settling").eq(clock), ClockSignal("sync").eq(clock)]
+        m.d.comb += ClockSignal("settling").eq(self.clock)
         m.submodules.locked_sync = ResetSynchronizer(~locked, domain="settling")
         cycles = round(SETTLING_SECONDS * pll.output_hz)
-        elapsed, settled = Signal(range(cycles)), Signal()
+        elapsed = Signal(range(cycles))
         with m.If(elapsed == cycles - 1):
-            m.d.settling += settled.eq(1)
+            m.d.settling += self.unsettled.eq(0)
         with m.Else():
             m.d.settling += elapsed.eq(elapsed + 1)
-        m.submodules.reset_sync = ResetSynchronizer(~settled, domain="sync")
         return m
 
 
@@ -76,7 +82,10 @@ class Top(Elaboratable):
             from ..hw.system import System
             system = System(board.config, clock_hz=board.clock_hz, baud=board.baud)
         uart = platform.request("uart", dir="-")
-        m.submodules.clocking = Clocking(board)
+        m.submodules.clocking = clocking = Clocking(board)
+        m.domains.sync = ClockDomain()
+        m.d.comb += ClockSignal().eq(clocking.clock)
+        m.submodules.reset_sync = ResetSynchronizer(clocking.unsettled)
         m.submodules.rx = rx = io.Buffer("i", uart.rx)
         m.submodules.tx = tx = io.Buffer("o", uart.tx)
         m.submodules.system = system

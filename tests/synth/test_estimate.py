@@ -1,0 +1,116 @@
+"""The memory estimate against the elaborated design, against Yosys, and its errors."""
+
+import dataclasses
+import json
+from collections import Counter
+
+import pytest
+from amaranth.back import rtlil
+from amaranth.hdl import Fragment, Module, Signal
+from amaranth.hdl._mem import MemoryInstance
+from amaranth.lib.memory import Memory
+from bitprop.hw.config import ArrayConfig
+from bitprop.hw.core import Core
+from bitprop.hw.link.link import Link
+from bitprop.synth.boards import BOARDS
+from bitprop.synth.build import BuildError, build
+from bitprop.synth.estimate import MemoryShape, block_ram, check_memory, memories, memory_use
+from bitprop.synth.netlist import ignore_collisions
+from bitprop.synth.tools import run
+
+
+def elaborated(fragment):
+    """Width, depth and granularity of every memory in the design."""
+    if isinstance(fragment, MemoryInstance):
+        (write,) = fragment._write_ports
+        width = fragment._data.shape.width if hasattr(fragment._data.shape, "width") else fragment._data.shape
+        yield width, fragment._data.depth, len(write._data) // len(write._en)
+    for subfragment, _, _ in fragment.subfragments:
+        yield from elaborated(subfragment)
+
+
+@pytest.mark.parametrize("config", [
+    *(board.config for board in BOARDS.values()),
+    ArrayConfig(columns=3, lanes=1, update_lanes=32, counter_bits=5, counter_words=300, rank_words=77, tiles=33),
+], ids=[*BOARDS, "odd"])
+def test_every_memory_of_the_design_is_counted(config):
+    link = BOARDS["icebreaker"].link
+    found = Counter()
+    for design in (Core(config), Link(config, link)):
+        found.update(elaborated(Fragment.get(design, None)))
+    listed = Counter()
+    for memory in memories(config, link):
+        listed[memory.width, memory.depth, memory.granularity or memory.width] += memory.count
+    assert found == listed
+
+
+SHAPES = [
+    (16, 256, None), (16, 256, 8), (16, 64, 8), (16, 512, 8), (16, 1280, None), (32, 256, 16), (48, 256, 16),
+    (12, 1024, None), (18, 256, 9), (40, 256, 10), (16, 32, None), (36, 64, 9), (16, 100, None), (64, 4096, None),
+    (80, 1024, None), (128, 1280, None),
+]
+
+
+@pytest.mark.parametrize("family, synthesis, primitive", [
+    ("ice40", "synth_ice40", "SB_RAM40_4K"),
+    ("ecp5", "synth_ecp5 -nowidelut -nodsp", "DP16KD"),
+])
+def test_blocks_are_those_that_synthesis_takes(family, synthesis, primitive, tmp_path):
+    script = []
+    for index, (width, depth, granularity) in enumerate(SHAPES):
+        (tmp_path / f"{index}.il").write_text(ignore_collisions(one_memory(width, depth, granularity)))
+        script += [f"read_rtlil {index}.il", f"{synthesis} -top top -run begin:map_ffram",
+                   f"tee -q -o {index}.json stat -json", "design -reset"]
+    run("yosys", "-q", "-p", "; ".join(script), folder=tmp_path, log=tmp_path / "log")
+    taken = []
+    for index in range(len(SHAPES)):
+        cells = json.loads((tmp_path / f"{index}.json").read_text())["design"]["num_cells_by_type"]
+        taken.append(sum(count for name, count in cells.items() if name.endswith(primitive)))
+    estimated = [block_ram(MemoryShape(name="it", width=width, depth=depth, granularity=granularity), family)
+                 for width, depth, granularity in SHAPES]
+    assert dict(zip(SHAPES, estimated, strict=True)) == dict(zip(SHAPES, taken, strict=True))
+
+
+def one_memory(width, depth, granularity):
+    m = Module()
+    m.submodules.memory = memory = Memory(shape=width, depth=depth, init=[], attrs={"no_rw_check": 1})
+    write = memory.write_port() if granularity is None else memory.write_port(granularity=granularity)
+    read = memory.read_port()
+    ports = []
+    for number, (value, inward) in enumerate([
+            (write.addr, True), (write.data, True), (write.en, True), (read.addr, True), (read.data, False)]):
+        port = Signal(len(value), name=f"port_{number}")
+        m.d.comb += value.eq(port) if inward else port.eq(value)
+        ports.append(port)
+    return rtlil.convert(m, ports=ports, name="top")
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_presets_fit(name):
+    check_memory(BOARDS[name])
+
+
+def test_what_does_not_fit_is_named_with_what_would():
+    board = BOARDS["icebreaker"]
+    board = dataclasses.replace(board, config=dataclasses.replace(board.config, tiles=1024))
+    with pytest.raises(ValueError) as caught:
+        check_memory(board)
+    message = str(caught.value)
+    assert "takes 78 block RAMs of 30" in message
+    assert "weights: 16 × 16 bits × 1024 words, 64 block RAMs" in message
+    assert "What would fit: tiles=256" in message
+    with pytest.raises(BuildError, match="cannot hold this configuration"):
+        build(board)
+
+
+def test_boards_that_would_do_are_named():
+    board = BOARDS["hx8k"]
+    board = dataclasses.replace(board, config=dataclasses.replace(board.config, counter_words=16384))
+    with pytest.raises(ValueError, match="Boards that it fits: ulx3s-85f$"):
+        check_memory(board)
+
+
+def test_single_ported_memory_exists_on_one_family():
+    config = dataclasses.replace(BOARDS["icebreaker"].config, counter_memory="spram")
+    with pytest.raises(ValueError, match="UltraPlus only"):
+        memory_use(config, BOARDS["ulx3s-85f"].link, "ecp5")

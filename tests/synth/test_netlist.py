@@ -1,0 +1,89 @@
+"""Trimming and counting on netlists small enough to check by eye."""
+
+import pytest
+from bitprop.synth.netlist import cells_by_block, find_block, ignore_collisions, top_module, trim_carries
+
+RTLIL = r"""
+module \top
+  attribute \no_rw_check 1
+  memory width 16 size 256 \free
+  memory width 16 size 256 \checked
+  cell $memrd_v2 $1
+    parameter \MEMID "\\free"
+    parameter \WIDTH 16
+    parameter \TRANSPARENCY_MASK 2'00
+    parameter \COLLISION_X_MASK 2'00
+    parameter \CLK_ENABLE 1
+  end
+  cell $memrd_v2 $2
+    parameter \MEMID "\\checked"
+    parameter \WIDTH 16
+    parameter \TRANSPARENCY_MASK 1'0
+    parameter \COLLISION_X_MASK 1'0
+  end
+end
+module \other
+  memory width 8 size 512 \free
+  cell $memrd_v2 $1
+    parameter \MEMID "\\free"
+    parameter \COLLISION_X_MASK 1'0
+  end
+end
+"""
+
+
+def test_collisions_are_ignored_only_where_asked():
+    assert ignore_collisions(RTLIL) == RTLIL.replace(r"\COLLISION_X_MASK 2'00", r"\COLLISION_X_MASK 2'11")
+
+
+def carry(carry_in, carry_out, *, a=2, b=3, c="0", low=10, table="1001011010101010"):
+    """A CCU2C as Yosys makes it for an adder; its lowest position adds nets `a` and `b`, if `c` is 0."""
+    pins = {"CIN": [carry_in], "A0": [a], "B0": [b], "C0": [c], "D0": ["1"], "A1": [4], "B1": [5], "C1": ["0"],
+            "D1": ["1"], "S0": [low], "S1": [11], "COUT": [carry_out]}
+    outputs = {"S0", "S1", "COUT"}
+    return {"type": "CCU2C", "parameters": {"INIT0": table}, "connections": pins,
+            "port_directions": {pin: "output" if pin in outputs else "input" for pin in pins}}
+
+
+def trimmed(*cells, outputs=(11,)):
+    module = {"ports": {"o": {"direction": "output", "bits": list(outputs)}},
+              "cells": {str(index): cell for index, cell in enumerate(cells)}}
+    count = trim_carries(module)
+    return count, [(cell["connections"]["CIN"], cell["connections"]["COUT"]) for cell in cells]
+
+
+def test_carry_out_that_nothing_reads_is_trimmed():
+    assert trimmed(carry("0", 20), carry(20, 21)) == (1, [(["0"], [20]), ([20], ["x"])])
+    assert trimmed(carry("0", 20), outputs=(11, 20)) == (0, [(["0"], [20])])
+
+
+def test_constant_carry_in_is_trimmed_only_where_it_cannot_matter():
+    assert trimmed(carry("0", 20, a=2, b=2), outputs=(20,)) == (1, [(["x"], [20])])
+    assert trimmed(carry("0", 20, a=2, b=2), outputs=(20, 10)) == (0, [(["0"], [20])]), "the low sum is read"
+    assert trimmed(carry("0", 20, a=2, b=2, c=6), outputs=(20,)) == (0, [(["0"], [20])]), "a third bit decides"
+    assert trimmed(carry("0", 20, a="1", b="1"), outputs=(20,)) == (1, [(["x"], [20])])
+    assert trimmed(carry("0", 20, a="1", b="0"), outputs=(20,)) == (0, [(["0"], [20])]), "it passes its carry-in on"
+    assert trimmed(carry(7, 20, a=2, b=2), outputs=(20,)) == (0, [([7], [20])]), "not a constant"
+
+
+def test_cells_are_counted_by_block():
+    cells = {"core": "$scopeinfo", "core.array": "$scopeinfo", "core.array.sum_LUT4_Z": "LUT4",
+             "core.array.sum_SB_DFFE_Q": "SB_DFFE", "core.ram.0.0": "SB_RAM40_4K", "core.x.y": "SB_CARRY",
+             "loose": "SB_LUT4", "pin": "SB_IO"}
+    module = {"cells": {name: {"type": kind} for name, kind in cells.items()}}
+    assert cells_by_block(module) == {
+        "": {"lut4": 2, "flip_flop": 1, "block_ram": 1, "carry": 1},
+        "core": {"lut4": 1, "flip_flop": 1, "block_ram": 1, "carry": 1},
+        "core.array": {"lut4": 1, "flip_flop": 1},
+    }
+    assert cells_by_block(module, depth=1).keys() == {"", "core"}
+    assert find_block("core.array.deeper.q", {"core", "core.array"}) == "core.array"
+    assert find_block("coreless.q", {"core"}) == ""
+
+
+def test_top_module_is_the_only_one_that_is_no_primitive():
+    netlist = {"modules": {"LUT4": {"attributes": {"blackbox": "1"}}, "top": {"attributes": {"top": "1"}}}}
+    assert top_module(netlist) is netlist["modules"]["top"]
+    netlist["modules"]["rest"] = {"attributes": {}}
+    with pytest.raises(ValueError, match="one module, not 2"):
+        top_module(netlist)
