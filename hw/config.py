@@ -19,7 +19,7 @@ class ArrayConfig:
     columns
         Processing elements in the systolic chain; tiles march from each to the next.
     lanes
-        Samples that one processing element works on at once. The array works on `columns · lanes` samples.
+        Samples that one processing element works on at once; at most 2 where there are several columns. The array works on `columns · lanes` samples.
     update_lanes
         U: counters updated per cycle; 8, or a multiple of 16 by a power of two up to 256.
     counter_bits
@@ -80,6 +80,9 @@ class ArrayConfig:
     def __post_init__(self):
         _check("columns", self.columns, 1, 32)
         _check("lanes", self.lanes, 1, 32)
+        if self.columns > 1 and self.lanes > 2:
+            # Columns send their signs to the replay memory two cycles apart.
+            raise ValueError(f"lanes must be at most 2 where there are several columns, not {self.lanes}")
         if self.update_lanes not in (8, 16, 32, 64, 128, 256):
             raise ValueError(f"update_lanes must be 8, 16, 32, 64, 128 or 256, not {self.update_lanes!r}")
         _check("counter_bits", self.counter_bits, 5, 12)

@@ -109,8 +109,8 @@ class Core(wiring.Component):
         m.d.comb += [
             control.eq(sequencer.control),
             write_free.eq(~(sequencer.control.write.value | sequencer.control.write.gate)),
-            loader.ready.eq(Mux(
-                loader.label, ~sequencer.verdict_write, write_free & (replay.ready | ~loader.replay))),
+            loader.ready.eq(write_free & Mux(
+                loader.label, ~sequencer.verdict_write, replay.ready | ~loader.replay)),
         ]
         with m.If(write_free):
             m.d.comb += [

@@ -273,7 +273,7 @@ class Updater(wiring.Component):
         with m.FSM():
             with m.State("idle"):
                 with m.If(self.start):
-                    m.d.sync += [self.busy.eq(1), self.updating.eq(1), self.block.eq(0), slot.eq(1)]
+                    m.d.sync += [self.busy.eq(1), self.updating.eq(1), slot.eq(1)]
                     m.next = "layer"
                 with m.Elif(~self.hold):
                     m.d.comb += self.i_row.ready.eq(1)
@@ -283,7 +283,7 @@ class Updater(wiring.Component):
                         m.next = "row"
             with m.State("layer"):
                 with m.If(self.triggered == 0):
-                    m.d.sync += [self.busy.eq(0), self.updating.eq(0)]
+                    m.d.sync += [self.busy.eq(0), self.updating.eq(0), self.block.eq(0)]
                     m.next = "idle"
                 with m.Else():
                     m.d.comb += record.start.eq(1)
@@ -299,7 +299,7 @@ class Updater(wiring.Component):
                     m.d.sync += slot.eq(slot + 1)
                     m.next = "layer"
                     with m.If(layer.last):
-                        m.d.sync += [self.busy.eq(0), self.updating.eq(0)]
+                        m.d.sync += [self.busy.eq(0), self.updating.eq(0), self.block.eq(0)]
                         m.next = "idle"
             with m.State("row"):
                 m.d.comb += record.start.eq(1)
