@@ -88,7 +88,7 @@ class NetworkConfig:
         for layer, (fan_in, width) in enumerate(zip(fan_ins, widths, strict=True)):
             _check(f"gates[{layer}]", self.gates[layer], 0, fan_in)
             _check(f"groups[{layer}]", self.groups[layer], 1, width)
-            _check(f"rank_shifts[{layer}]", self.rank_shifts[layer], 0, 7)
+            _check(f"rank_shifts[{layer}]", self.rank_shifts[layer], 0, 3)
         if self.reinforcement not in (0, *(1 << power for power in range(9))):
             raise ValueError(f"reinforcement must be 0 or a power of two up to 256, not {self.reinforcement}")
 
@@ -120,9 +120,9 @@ class NetworkConfig:
 
 
 def _rank_shift(fan_in: int) -> int:
-    """Smallest shift s with 3·sqrt(fan_in) >> s within the stored rank."""
+    """Smallest shift, up to 3, that brings 3·sqrt(fan_in) within the stored rank."""
     spread = math.isqrt(9 * fan_in)
-    return min(7, max(0, (spread >> RANK_BITS).bit_length()))
+    return min(3, (spread >> RANK_BITS).bit_length())
 
 
 def _check(name: str, value: int, low: int, high: int) -> None:

@@ -80,7 +80,7 @@ class Top(Elaboratable):
         system = self.system
         if system is None:
             from ..hw.system import System
-            system = System(board.config, clock_hz=board.clock_hz, baud=board.baud)
+            system = System(board.config, board.link)
         uart = platform.request("uart", dir="-")
         m.submodules.clocking = clocking = Clocking(board)
         m.domains.sync = ClockDomain()
