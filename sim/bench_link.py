@@ -186,7 +186,8 @@ async def session(dut, stalls):
         core.log.clear()
 
         total = np.zeros(len(STATISTICS), int)
-        for batch, (count, words) in enumerate([(1, 2), (32, 18), (5, 66), (3, min(255, LINK.request_bytes // 2 - 1)), (32, 3)]):
+        longest = min(255, LINK.request_bytes // 2 - 1)
+        for batch, (count, words) in enumerate([(1, 2), (32, 18), (5, 66), (3, longest), (32, 3)]):
             samples = rng.integers(0, 1 << 16, (count, words))
             device.load_samples(samples)
             assert core.sample.items == [{"data": int(word), "last": int(i == words - 1)}

@@ -1,5 +1,7 @@
 """The host link: packets from a serial line to the core and back."""
 
+from enum import IntEnum
+
 from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.crc import catalog
@@ -15,6 +17,34 @@ from .uart import Receiver, Transmitter
 __all__ = ["Link"]
 
 
+class _State(IntEnum):
+    """What the link does. One follows the other unless it says something else."""
+
+    LISTEN = 0  # get ready for a frame
+    UNSTUFF = 1  # take it apart as it comes
+    STEP_BACK = 2  # over its CRC
+    STEP_BACK_AGAIN = 3
+    JUDGE = 4
+    DISPATCH = 5  # to SEQUENCE, or to SEND that it is damaged
+    SEQUENCE = 6
+    COMMAND = 7  # to SEND the stored answer if both are the last request's
+    ARGUMENTS = 8
+    CHECK = 9  # to START, DATA or ANSWER
+    START = 10  # a run or a row; to ANSWER if no data follow
+    DATA = 11  # collect an item; to ANSWER at the end
+    ITEM = 12  # give it to the core; to DATA
+    ANSWER = 13  # get ready for an answer
+    PUT_SEQUENCE = 14
+    PUT_COMMAND = 15
+    PUT_STATUS = 16
+    PUT_DATA = 17
+    PUT_CRC_LOW = 18
+    PUT_CRC_HIGH = 19
+    PUT_END = 20
+    STUFF = 21  # the answer in place, from its end back
+    SEND = 22  # to LISTEN
+
+
 class Link(wiring.Component):
     """Executes the requests of a host, one at a time, as `protocol` describes.
 
@@ -28,8 +58,8 @@ class Link(wiring.Component):
     block RAM with one read and one write port at one address, since the line is used in one direction at a time.
 
     Requests that read or write rows or the program wait until the core is idle. STATISTICS does not wait, and says
-    whether the core was idle: if not, the counters were moving while they were read. A byte of a packet takes two
-    cycles besides its time on the line, an answer's four.
+    whether the core was idle: if not, the counters were moving while they were read. Besides its time on the line a
+    byte of a request takes about three cycles, one of an answer six.
 
     Parameters
     ----------
@@ -125,7 +155,6 @@ class Link(wiring.Component):
         status = Signal(Status)
         skipping = Signal()  # in a frame whose beginning was lost
         started = Signal()
-        broken = Signal()
 
         # The bytes up to the next code while unstuffing; the words left of a sample; and, inverted, the bytes
         # since the last zero while stuffing.
@@ -180,25 +209,27 @@ class Link(wiring.Component):
         at_stop = Signal()  # no more room for a request
         at_end = Signal()  # behind the request
         at_first = Signal()  # in front of the answer
-        at_last = Signal()  # behind the answer's data
+        at_last = Signal()  # behind the answer's data, which begin at a multiple of 256
         number = Signal(8)
         m.d.sync += [
             at_stop.eq(pointer == link.request_bytes + CRC_BYTES),
             at_end.eq(pointer == length),
             at_first.eq(pointer == link.response_address),
+            at_last.eq(1),
             number.eq(numbers.word_select(pointer[:(number_count - 1).bit_length()], 8)),
         ]
-        with m.Switch(command):
-            # The answer's data begin at a multiple of 256.
-            with m.Case(Command.STATISTICS):
-                m.d.sync += at_last.eq(pointer[:8] == number_count)
-            with m.Case(Command.RUN):
-                m.d.sync += at_last.eq(pointer[:6] == run.count[:6])
-            with m.Default():
-                m.d.sync += at_last.eq(pointer[:8] == row_bytes[:8])
+        with m.If(status == Status.OK):
+            with m.Switch(command):
+                with m.Case(Command.STATISTICS):
+                    m.d.sync += at_last.eq(pointer[:8] == number_count)
+                with m.Case(Command.RUN):
+                    m.d.sync += at_last.eq(pointer[:6] == run.count[:6])
+                with m.Case(Command.ROW_READ):
+                    m.d.sync += at_last.eq(pointer[:8] == row_bytes[:8])
 
         # What follows from command, arguments and length.
         fits = Signal()
+        counted = Signal()
         with m.Switch(command):
             with m.Case(Command.ROW_WRITE):
                 m.d.sync += fits.eq(length == row_bytes)
@@ -211,260 +242,214 @@ class Link(wiring.Component):
                 m.d.sync += fits.eq((length == 0) & (1 if most == ROW_WORDS else words <= most))
             with m.Default():
                 m.d.sync += fits.eq(length == 0)
-        counted = Signal()
         m.d.sync += counted.eq((run.count == loaded) & (loaded != 0) & ~in_sample)
 
-        def go(address):
-            m.d.comb += [jump.eq(1), target.eq(address)]
+        state = Signal(_State)
+        leave, then = Signal(), Signal(_State)
+        m.d.comb += then.eq(state + 1)
+        with m.If(receiver.broken):
+            m.d.sync += [state.eq(_State.LISTEN), sequence.eq(0), loaded.eq(0), in_sample.eq(0)]
+            m.d.comb += self.reset.eq(1)
+        with m.Elif(leave):
+            m.d.sync += state.eq(then)
 
-        def send(address):
-            go(address)
-            m.next = "SEND"
+        with m.If(receiver.o.valid & (skipping | (state != _State.UNSTUFF))):
+            m.d.sync += skipping.eq(~heard.blank)
 
-        def refuse(why):
-            m.d.sync += status.eq(why)
-
-        def escape():
-            """Wait no longer for the core after a break."""
-            with m.If(broken):
-                m.next = "LISTEN"
-
-        def put(state, value, then):
-            """A state that writes one byte of the answer."""
-            with m.State(state):
-                m.d.comb += [bus_next.eq(value), checked_next.eq(1)]
-                with m.If(fresh):
-                    m.d.comb += [write_next.eq(1), forward_next.eq(1)]
-                    m.next = then
-
-        def put_all(state, value, valid, ready=None):
-            """A state that writes the data of the answer."""
-            with m.State(state):
-                m.d.comb += [bus_next.eq(value), checked_next.eq(1)]
-                with m.If(fresh):
-                    with m.If(at_last):
-                        m.next = "PUT CRC LOW"
-                    with m.Else():
-                        m.d.comb += [write_next.eq(valid), forward_next.eq(valid)]
-                        if ready is not None:
-                            m.d.comb += ready.eq(pointer[0] if state == "PUT COUNTERS"
-                                                 and config.counter_bytes == 2 else 1)
-                escape()
-
-        with m.If(receiver.o.valid):
-            m.d.sync += skipping.eq(heard.data != 0)
-
-        with m.FSM():
-            with m.State("LISTEN"):
-                go(link.request_address)
-                m.d.comb += [crc_restart.eq(1), reload.eq(1), reload_value.eq(1)]
-                m.d.sync += [started.eq(0), status.eq(Status.OK), broken.eq(0)]
-                m.next = "UNSTUFF"
-            with m.State("UNSTUFF"):
-                m.d.comb += [bus_next.eq(Mux(last, 0, heard.data)), checked_next.eq(1), reload_value.eq(heard.data)]
-                with m.If(receiver.o.valid):
-                    m.d.sync += skipping.eq(skipping & (heard.data != 0))
+        with m.Switch(state):
+            with m.Case(_State.LISTEN):
+                m.d.comb += [
+                    jump.eq(1), target.eq(link.request_address),
+                    crc_restart.eq(1),
+                    reload.eq(1), reload_value.eq(1),
+                    leave.eq(1),
+                ]
+                m.d.sync += [started.eq(0), status.eq(Status.OK)]
+            with m.Case(_State.UNSTUFF):
+                emit = Signal()
+                m.d.comb += [
+                    bus_next.eq(Mux(last, 0, heard.data)), checked_next.eq(1),
+                    reload_value.eq(heard.data),
+                    emit.eq(started | ~last),
+                ]
+                if link.long_blocks:
+                    unended = Signal()
+                    m.d.comb += emit.eq(~last | (started & ~unended))
+                with m.If(~started):
+                    m.d.comb += then.eq(_State.LISTEN)
                 with m.If(receiver.o.valid & ~skipping):
+                    m.d.comb += leave.eq(heard.blank)
                     with m.If(heard.error):
-                        refuse(Status.LINE)
-                    with m.If(heard.data == 0):
-                        m.next = "LISTEN"
-                        with m.If(started):
-                            m.next = "STEP BACK"
-                    with m.Else():
+                        m.d.sync += status.eq(Status.LINE)
+                    with m.If(~heard.blank):
                         m.d.sync += started.eq(1)
                         m.d.comb += [down.eq(1), reload.eq(last)]
-                        emit = Signal()
-                        m.d.comb += emit.eq(started | ~last)
                         if link.long_blocks:
-                            unended = Signal()
                             with m.If(last):
                                 m.d.sync += unended.eq(heard.data == 255)
-                                m.d.comb += emit.eq(started & ~unended)
                         with m.If(emit):
+                            m.d.comb += [write_next.eq(~at_stop), forward_next.eq(~at_stop)]
                             with m.If(at_stop):
-                                refuse(Status.OVERSIZED)
-                            with m.Else():
-                                m.d.comb += [write_next.eq(1), forward_next.eq(1)]
-            # Step back over the CRC.
-            with m.State("STEP BACK"):
-                m.d.comb += back_next.eq(1)
-                m.next = "STEP BACK AGAIN"
-            with m.State("STEP BACK AGAIN"):
-                m.d.comb += back_next.eq(1)
-                m.next = "JUDGE"
-            with m.State("JUDGE"):
-                m.d.sync += step.eq(0)
-                with m.If(fresh):
-                    m.d.sync += length.eq(pointer)
-                    with m.If(status != Status.OK):
-                        send(link.damage_address + DAMAGE_SLOT * status)
-                    with m.Elif(~last | pointer[-1]):
-                        refuse(Status.TRUNCATED)
+                                m.d.sync += status.eq(Status.OVERSIZED)
+            with m.Case(_State.STEP_BACK, _State.STEP_BACK_AGAIN):
+                m.d.comb += [back_next.eq(1), leave.eq(1)]
+            with m.Case(_State.JUDGE):
+                m.d.comb += leave.eq(fresh)
+                m.d.sync += [length.eq(pointer), step.eq(0)]
+                with m.If(fresh & (status == Status.OK)):
+                    with m.If(~last | pointer[-1]):
+                        m.d.sync += status.eq(Status.TRUNCATED)
                     with m.Elif(~crc.match_detected):
-                        refuse(Status.CHECKSUM)
-                    with m.Else():
-                        go(link.request_address)
-                        m.next = "SEQUENCE"
+                        m.d.sync += status.eq(Status.CHECKSUM)
+            with m.Case(_State.DISPATCH):
+                m.d.comb += [jump.eq(1), target.eq(link.request_address), leave.eq(1)]
+                with m.If(status != Status.OK):
+                    m.d.comb += [target.eq(link.damage_address + DAMAGE_SLOT * status), then.eq(_State.SEND)]
 
-            with m.State("SEQUENCE"):
+            with m.Case(_State.SEQUENCE):
+                m.d.comb += [forward_next.eq(fresh), leave.eq(fresh)]
                 with m.If(fresh):
                     m.d.sync += [repeated.eq((byte == sequence) & (sequence != 0)), sequence.eq(byte)]
-                    m.d.comb += forward_next.eq(1)
-                    m.next = "COMMAND"
-            with m.State("COMMAND"):
+            with m.Case(_State.COMMAND):
+                m.d.comb += [target.eq(link.response_address), leave.eq(fresh)]
+                with m.If(repeated & (byte[:3] == command)):
+                    m.d.comb += [jump.eq(fresh), then.eq(_State.SEND)]
+                with m.Else():
+                    m.d.comb += forward_next.eq(fresh)
                 with m.If(fresh):
-                    with m.If(repeated & (byte[:3] == command)):
-                        send(link.response_address)
+                    m.d.sync += command.eq(byte)
+                    with m.If(byte[3:] != 0):
+                        m.d.sync += status.eq(Status.UNKNOWN)
+            with m.Case(_State.ARGUMENTS):
+                m.d.comb += [shift.eq(fresh), forward_next.eq(fresh), leave.eq(fresh & (step == ARGUMENT_BYTES - 1))]
+            with m.Case(_State.CHECK):
+                m.d.comb += [target.eq(link.identify_address), leave.eq(fresh), then.eq(_State.ANSWER)]
+                with m.If(fresh & (status == Status.OK)):
+                    with m.If(~fits):
+                        m.d.sync += status.eq(Status.LENGTH)
                     with m.Else():
-                        m.d.sync += command.eq(byte)
-                        with m.If(byte[3:] != 0):
-                            refuse(Status.UNKNOWN)
-                        m.d.comb += forward_next.eq(1)
-                        m.next = "ARGUMENTS"
-            with m.State("ARGUMENTS"):
-                with m.If(fresh):
-                    m.d.comb += [shift.eq(1), forward_next.eq(1)]
-                    with m.If(step == ARGUMENT_BYTES - 1):
-                        m.next = "CHECK"
-            with m.State("CHECK"):
-                with m.If(fresh):
-                    m.next = "ANSWER"
-                    with m.If(status == Status.OK):
-                        with m.If(~fits):
-                            refuse(Status.LENGTH)
-                        with m.Else():
-                            with m.Switch(command):
-                                with m.Case(Command.IDENTIFY):
-                                    m.d.sync += sequence.eq(0)
-                                    send(link.identify_address)
-                                with m.Case(Command.RESET):
-                                    m.d.comb += self.reset.eq(1)
-                                    m.d.sync += [loaded.eq(0), in_sample.eq(0)]
-                                with m.Case(Command.RUN):
-                                    with m.If(counted):
-                                        m.next = "RUN"
-                                    with m.Else():
-                                        refuse(Status.COUNT)
-                                with m.Case(Command.ROW_READ, Command.ROW_WRITE):
-                                    m.next = "ROW"
-                                with m.Case(Command.PROGRAM_WRITE, Command.SAMPLES):
-                                    m.next = "DATA"
-
-            with m.State("RUN"):
-                m.d.comb += core.i_run.valid.eq(1)
-                m.d.sync += loaded.eq(0)
-                with m.If(core.i_run.ready):
-                    m.next = "ANSWER"
-                escape()
-            with m.State("ROW"):
-                m.d.comb += core.i_row.valid.eq(core.idle)
-                with m.If(core.idle & core.i_row.ready):
-                    m.next = "ANSWER"
-                    with m.If(command == Command.ROW_WRITE):
-                        m.next = "DATA"
-                escape()
-            with m.State("DATA"):
-                with m.If(fresh):
-                    with m.If(at_end):
-                        m.next = "ANSWER"
-                        with m.If((command == Command.SAMPLES) & in_sample):
-                            refuse(Status.COUNT)
-                    with m.Else():
-                        m.d.comb += [shift.eq(1), forward_next.eq(1)]
                         with m.Switch(command):
-                            with m.Case(Command.ROW_WRITE):
-                                with m.If(step[0] if config.counter_bytes == 2 else 1):
-                                    m.next = "ITEM"
-                            with m.Case(Command.PROGRAM_WRITE):
-                                with m.If(step == 3):
-                                    m.next = "ITEM"
-                            with m.Default():
-                                with m.If(step[0]):
-                                    m.next = "ITEM"
-            with m.State("ITEM"):
-                m.d.comb += reload_value.eq(item)
+                            with m.Case(Command.IDENTIFY):
+                                m.d.comb += [jump.eq(1), then.eq(_State.SEND)]
+                                m.d.sync += sequence.eq(0)
+                            with m.Case(Command.RESET):
+                                m.d.comb += self.reset.eq(1)
+                                m.d.sync += [loaded.eq(0), in_sample.eq(0)]
+                            with m.Case(Command.RUN):
+                                with m.If(counted):
+                                    m.d.comb += then.eq(_State.START)
+                                with m.Else():
+                                    m.d.sync += status.eq(Status.COUNT)
+                            with m.Case(Command.ROW_READ, Command.ROW_WRITE):
+                                m.d.comb += then.eq(_State.START)
+                            with m.Case(Command.PROGRAM_WRITE, Command.SAMPLES):
+                                m.d.comb += then.eq(_State.DATA)
+
+            with m.Case(_State.START):
+                with m.If(command == Command.RUN):
+                    m.d.comb += [core.i_run.valid.eq(1), leave.eq(core.i_run.ready)]
+                    m.d.sync += loaded.eq(0)
+                with m.Else():
+                    m.d.comb += [core.i_row.valid.eq(core.idle), leave.eq(core.idle & core.i_row.ready)]
+                with m.If(command != Command.ROW_WRITE):
+                    m.d.comb += then.eq(_State.ANSWER)
+            with m.Case(_State.DATA):
+                whole = Signal()
                 with m.Switch(command):
                     with m.Case(Command.ROW_WRITE):
-                        m.d.comb += core.i_counter.valid.eq(1)
-                        with m.If(core.i_counter.ready):
-                            m.next = "DATA"
+                        m.d.comb += whole.eq(step[0] if config.counter_bytes == 2 else 1)
                     with m.Case(Command.PROGRAM_WRITE):
-                        m.d.comb += core.i_program.valid.eq(core.idle)
-                        with m.If(core.idle & core.i_program.ready):
-                            m.next = "DATA"
+                        m.d.comb += whole.eq(step == 3)
+                    with m.Default():
+                        m.d.comb += whole.eq(step[0])
+                m.d.comb += leave.eq(fresh & (whole | at_end))
+                with m.If(at_end):
+                    m.d.comb += then.eq(_State.ANSWER)
+                    with m.If(fresh & (command == Command.SAMPLES) & in_sample):
+                        m.d.sync += status.eq(Status.COUNT)
+                with m.Else():
+                    m.d.comb += [shift.eq(fresh), forward_next.eq(fresh)]
+            with m.Case(_State.ITEM):
+                m.d.comb += [reload_value.eq(item), then.eq(_State.DATA)]
+                with m.Switch(command):
+                    with m.Case(Command.ROW_WRITE):
+                        m.d.comb += [core.i_counter.valid.eq(1), leave.eq(core.i_counter.ready)]
+                    with m.Case(Command.PROGRAM_WRITE):
+                        m.d.comb += [core.i_program.valid.eq(core.idle), leave.eq(core.idle & core.i_program.ready)]
                     with m.Default():
                         with m.If(in_sample):
-                            m.d.comb += core.i_sample.valid.eq(1)
-                            with m.If(core.i_sample.ready):
-                                m.d.comb += down.eq(1)
-                                m.next = "DATA"
-                                with m.If(last):
-                                    m.d.sync += [in_sample.eq(0), loaded.eq(loaded + 1)]
-                        with m.Elif(loaded == MAX_BATCH):
-                            refuse(Status.COUNT)
-                            m.next = "ANSWER"
+                            m.d.comb += [
+                                core.i_sample.valid.eq(1),
+                                down.eq(core.i_sample.ready), leave.eq(core.i_sample.ready),
+                            ]
+                            with m.If(core.i_sample.ready & last):
+                                m.d.sync += [in_sample.eq(0), loaded.eq(loaded + 1)]
                         with m.Else():
-                            m.d.comb += reload.eq(1)
-                            m.d.sync += in_sample.eq(1)
-                            m.next = "DATA"
-                escape()
+                            m.d.comb += leave.eq(1)
+                            with m.If(loaded == MAX_BATCH):
+                                m.d.comb += then.eq(_State.ANSWER)
+                                m.d.sync += status.eq(Status.COUNT)
+                            with m.Else():
+                                m.d.comb += reload.eq(1)
+                                m.d.sync += in_sample.eq(1)
 
-            with m.State("ANSWER"):
-                go(link.response_address + 1)
-                m.d.comb += crc_restart.eq(1)
-                m.next = "PUT SEQUENCE"
-            put("PUT SEQUENCE", sequence, "PUT COMMAND")
-            put("PUT COMMAND", command | RESPONSE, "PUT STATUS")
-            with m.State("PUT STATUS"):
+            with m.Case(_State.ANSWER):
+                m.d.comb += [jump.eq(1), target.eq(link.response_address + 1), crc_restart.eq(1), leave.eq(1)]
+            with m.Case(_State.PUT_SEQUENCE):
+                m.d.comb += [bus_next.eq(sequence), checked_next.eq(1)]
+                m.d.comb += [write_next.eq(fresh), forward_next.eq(fresh), leave.eq(fresh)]
+            with m.Case(_State.PUT_COMMAND):
+                m.d.comb += [bus_next.eq(command | RESPONSE), checked_next.eq(1)]
+                m.d.comb += [write_next.eq(fresh), forward_next.eq(fresh), leave.eq(fresh)]
+            with m.Case(_State.PUT_STATUS):
                 m.d.comb += [bus_next.eq(status), checked_next.eq(1)]
-                with m.If(fresh):
-                    m.d.comb += [write_next.eq(1), forward_next.eq(1)]
-                    m.next = "PUT CRC LOW"
-                    with m.If(status == Status.OK):
-                        with m.Switch(command):
-                            with m.Case(Command.RUN):
-                                m.next = "PUT RESULTS"
-                            with m.Case(Command.ROW_READ):
-                                m.next = "PUT COUNTERS"
-                            with m.Case(Command.STATISTICS):
-                                m.next = "PUT STATISTICS"
-            put_all("PUT RESULTS", core.o_result.payload, core.o_result.valid, core.o_result.ready)
-            put_all("PUT COUNTERS", counter if config.counter_bytes == 1 else counter.word_select(pointer[0], 8),
-                    core.o_counter.valid, core.o_counter.ready)
-            put_all("PUT STATISTICS", number, Const(1, 1))
-            with m.State("PUT CRC LOW"):
+                m.d.comb += [write_next.eq(fresh), forward_next.eq(fresh), leave.eq(fresh)]
+            with m.Case(_State.PUT_DATA):
+                some, take = Signal(), Signal()
+                m.d.comb += [
+                    checked_next.eq(1),
+                    leave.eq(fresh & at_last),
+                    take.eq(fresh & ~at_last),
+                    write_next.eq(take & some), forward_next.eq(take & some),
+                ]
+                with m.Switch(command):
+                    with m.Case(Command.RUN):
+                        m.d.comb += [bus_next.eq(core.o_result.payload), some.eq(core.o_result.valid),
+                                     core.o_result.ready.eq(take)]
+                    with m.Case(Command.ROW_READ):
+                        m.d.comb += [bus_next.eq(counter), some.eq(core.o_counter.valid), core.o_counter.ready.eq(take)]
+                        if config.counter_bytes == 2:
+                            m.d.comb += [bus_next.eq(counter.word_select(pointer[0], 8)),
+                                         core.o_counter.ready.eq(take & pointer[0])]
+                    with m.Default():
+                        m.d.comb += [bus_next.eq(number), some.eq(1)]
+            with m.Case(_State.PUT_CRC_LOW):
                 m.d.comb += bus_next.eq(crc.crc[:8])
-                with m.If(fresh):
-                    m.d.comb += [write_next.eq(1), forward_next.eq(1)]
-                    m.next = "PUT CRC HIGH"
-            with m.State("PUT CRC HIGH"):
+                m.d.comb += [write_next.eq(fresh), forward_next.eq(fresh), leave.eq(fresh)]
+            with m.Case(_State.PUT_CRC_HIGH):
                 m.d.comb += bus_next.eq(crc.crc[8:])
-                with m.If(fresh):
-                    m.d.comb += [write_next.eq(1), forward_next.eq(1)]
-                    m.next = "PUT END"
-            with m.State("PUT END"):
-                m.d.comb += reload_value.eq(~1)
-                with m.If(fresh):
-                    m.d.comb += [write_next.eq(1), back_next.eq(1), reload.eq(1)]
-                    m.next = "STUFF"
-            with m.State("STUFF"):
-                # From the end back: each zero, and the place in front, becomes the distance to the next zero.
-                m.d.comb += [bus_next.eq(~left), reload_value.eq(~1)]
-                with m.If(fresh):
-                    m.d.comb += [down.eq(1), back_next.eq(~at_first)]
-                    with m.If(at_first | (byte == 0)):
-                        m.d.comb += [write_next.eq(1), reload.eq(1)]
-                    with m.If(at_first):
-                        m.next = "SEND"
-            with m.State("SEND"):
-                m.d.comb += transmitter.i.valid.eq(fresh)
-                with m.If(fresh & transmitter.i.ready):
-                    m.d.comb += forward_next.eq(1)
-                    with m.If(byte == 0):
-                        m.next = "LISTEN"
-
-        with m.If(receiver.broken):
-            m.d.comb += self.reset.eq(1)
-            m.d.sync += [broken.eq(1), sequence.eq(0), loaded.eq(0), in_sample.eq(0)]
+                m.d.comb += [write_next.eq(fresh), forward_next.eq(fresh), leave.eq(fresh)]
+            with m.Case(_State.PUT_END):
+                m.d.comb += [reload.eq(1), reload_value.eq(~1)]
+                m.d.comb += [write_next.eq(fresh), back_next.eq(fresh), leave.eq(fresh)]
+            with m.Case(_State.STUFF):
+                # Each zero, and the place in front, becomes the distance to the next zero.
+                m.d.comb += [
+                    bus_next.eq(~left),
+                    reload_value.eq(~1),
+                    down.eq(fresh),
+                    back_next.eq(fresh & ~at_first),
+                    leave.eq(fresh & at_first),
+                ]
+                with m.If(fresh & (at_first | (byte == 0))):
+                    m.d.comb += [write_next.eq(1), reload.eq(1)]
+            with m.Case(_State.SEND):
+                sent = Signal()
+                m.d.comb += [
+                    transmitter.i.valid.eq(fresh),
+                    sent.eq(fresh & transmitter.i.ready),
+                    forward_next.eq(sent),
+                    leave.eq(sent & (byte == 0)),
+                    then.eq(_State.LISTEN),
+                ]
         return m

@@ -24,7 +24,8 @@ class Receiver(wiring.Component):
     pin : In(1)
         The line, asynchronous; 1 when idle.
     o : Out(stream), always ready
-        `data` (8 bits), and `error` if the stop bit was low. One item in the middle of each stop bit.
+        `data` (8 bits), `blank` if they are zero, and `error` if the stop bit was low. One item in the middle of
+        each stop bit.
     broken : Out(1)
         High for one cycle once the line was low for `BREAK_CHARACTERS` characters, and once more after as many
         again.
@@ -34,7 +35,7 @@ class Receiver(wiring.Component):
         self._divisor = divisor
         super().__init__({
             "pin": In(1, init=1),
-            "o": Out(stream.Signature(data.StructLayout({"data": 8, "error": 1}), always_ready=True)),
+            "o": Out(stream.Signature(data.StructLayout({"data": 8, "blank": 1, "error": 1}), always_ready=True)),
             "broken": Out(1),
         })
 
@@ -47,10 +48,8 @@ class Receiver(wiring.Component):
         # A one walks down before the bits and is last in line when the stop bit is sampled.
         bits = Signal(10)
         empties = Signal(range(BREAK_CHARACTERS))
-        m.d.comb += [
-            self.o.payload.data.eq(bits[2:]),
-            self.o.payload.error.eq(~line),
-        ]
+        m.d.sync += [self.o.valid.eq(0), self.broken.eq(0)]
+        m.d.comb += self.o.payload.data.eq(bits[1:9])
         with m.If(~busy):
             m.d.sync += [
                 busy.eq(~line),
@@ -61,19 +60,23 @@ class Receiver(wiring.Component):
             m.d.sync += [
                 timer.eq(self._divisor - 1),
                 bits.eq(Cat(bits[1:], line)),
+                self.o.payload.blank.eq(bits[2:] == 0),
+                self.o.payload.error.eq(~line),
             ]
             with m.If(bits[0]):
-                m.d.sync += busy.eq(0)
-                # A high start bit was a glitch, and no character.
-                m.d.comb += self.o.valid.eq(~bits[1])
+                m.d.sync += [
+                    busy.eq(0),
+                    # A high start bit was a glitch, and no character.
+                    self.o.valid.eq(~bits[1]),
+                ]
         with m.Else():
             m.d.sync += timer.eq(timer - 1)
         with m.If(self.o.valid):
-            with m.If(line | (bits[2:] != 0)):
+            m.d.sync += empties.eq(empties + 1)
+            with m.If(~self.o.payload.error | ~self.o.payload.blank):
                 m.d.sync += empties.eq(0)
             with m.Else():
-                m.d.sync += empties.eq(empties + 1)
-                m.d.comb += self.broken.eq(empties == BREAK_CHARACTERS - 1)
+                m.d.sync += self.broken.eq(empties == BREAK_CHARACTERS - 1)
         return m
 
 

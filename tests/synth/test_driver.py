@@ -1,0 +1,115 @@
+"""The driver over a serial port, with a device made of Python at the other end of a pseudo-terminal."""
+
+import os
+import threading
+
+import pytest
+from bitprop.hw.config import ArrayConfig
+from bitprop.hw.link.config import LinkConfig
+from bitprop.hw.link.protocol import Command, Status, decode_frame, encode_frame, pack_response
+from bitprop.hw.ports import STATISTICS
+from bitprop.synth.driver import Device, DeviceError, LinkError, SerialTransport
+
+CONFIG = ArrayConfig(statistic_width=16)
+LINK = LinkConfig(clock_hz=12_000_000)
+
+
+class FakeDevice:
+    """Answers frames that come over file descriptor `line` by `answer(seq, command, data)`."""
+
+    def __init__(self, line: int, answer):
+        self._line, self._answer = line, answer
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self):
+        heard = b""
+        while True:
+            try:
+                heard += os.read(self._line, 1000)
+            except OSError:
+                return
+            *frames, heard = heard.split(b"\0")
+            for frame in filter(None, frames):
+                payload = decode_frame(frame)
+                for answer in self._answer(payload[0], payload[1], payload[6:]):
+                    os.write(self._line, answer)
+
+
+@pytest.fixture
+def port():
+    near, far = os.openpty()
+    yield near, os.ttyname(far)
+    os.close(near)
+    os.close(far)
+
+
+def good_answer(seq, command, data):
+    content = {Command.IDENTIFY: LINK.capabilities(CONFIG).pack(),
+               Command.STATISTICS: b"\1" + bytes(2 * len(STATISTICS))}.get(command, b"")
+    yield encode_frame(pack_response(seq, command, Status.OK, content))
+
+
+def test_session(port):
+    FakeDevice(port[0], good_answer)
+    with SerialTransport(port[1], 115200, timeout=5) as line:
+        device = Device(line)
+        assert device.config == CONFIG
+        for _ in range(300):
+            device.reset()
+        assert device.repeats == 0
+
+
+def test_late_and_damaged_answers(port):
+    """An answer to an earlier attempt is passed over; a damaged one makes the driver ask again."""
+    asked = []
+
+    def answer(seq, command, data):
+        if command != Command.RESET:
+            yield from good_answer(seq, command, data)
+            return
+        asked.append(seq)
+        yield encode_frame(pack_response(seq - 1, Command.STATISTICS, Status.OK, b"late"))
+        if len(asked) == 1:
+            yield b"\7damage\0"
+        elif len(asked) == 2:
+            yield encode_frame(pack_response(0, 0, Status.CHECKSUM))
+        else:
+            yield encode_frame(pack_response(seq, command, Status.OK))
+
+    FakeDevice(port[0], answer)
+    with SerialTransport(port[1], 115200, timeout=5) as line:
+        device = Device(line)
+        device.reset()
+        assert len(set(asked)) == 1 and len(asked) == 3
+        assert device.repeats == 2
+
+
+def test_refusal(port):
+    def answer(seq, command, data):
+        if command == Command.RESET:
+            yield encode_frame(pack_response(seq, command, Status.LENGTH))
+        else:
+            yield from good_answer(seq, command, data)
+
+    FakeDevice(port[0], answer)
+    with SerialTransport(port[1], 115200, timeout=5) as line:
+        device = Device(line)
+        with pytest.raises(DeviceError, match="RESET was refused: LENGTH") as refused:
+            device.reset()
+        assert refused.value.status is Status.LENGTH
+
+
+def test_silence(port):
+    with SerialTransport(port[1], 115200, timeout=0.05) as line, pytest.raises(LinkError, match="no answer"):
+        Device(line, attempts=2)
+
+
+def test_foreign_device(port):
+    FakeDevice(port[0], lambda seq, command, data: [encode_frame(pack_response(seq, command, Status.OK, b"hello"))])
+    with SerialTransport(port[1], 115200, timeout=5) as line, pytest.raises(LinkError, match="not a bitprop core"):
+        Device(line)
+
+
+def test_no_port():
+    with pytest.raises(LinkError, match="cannot open"):
+        SerialTransport("/dev/nothing-like-this")
