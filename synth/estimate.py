@@ -17,6 +17,35 @@ LUT_RAM_COST, BLOCK_COST = 6, 128
 
 
 @dataclass(frozen=True, kw_only=True)
+class BlockShapes:
+    """What a family's block RAM can be.
+
+    Parameters
+    ----------
+    wide
+        Widths and depths that write each `part` of a word on its own.
+    narrow
+        Widths and depths that write whole words.
+    part
+        Bits that share a write enable in `wide`.
+    or_luts
+        Whether small memories go to LUTs instead.
+    """
+
+    wide: tuple[tuple[int, int], ...]
+    narrow: tuple[tuple[int, int], ...]
+    part: int
+    or_luts: bool
+
+
+BLOCK_SHAPES = {
+    "ice40": BlockShapes(wide=((16, 256),), narrow=((8, 512), (4, 1024), (2, 2048)), part=1, or_luts=False),
+    "ecp5": BlockShapes(wide=((36, 512), (18, 1024), (9, 2048)), narrow=((4, 4096), (2, 8192), (1, 16384)), part=9,
+                        or_luts=True),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
 class MemoryShape:
     """A memory with one read and one write port.
 
@@ -70,18 +99,17 @@ def memories(config: ArrayConfig, link: LinkConfig) -> list[MemoryShape]:
 
 def block_ram(memory: MemoryShape, family: str) -> int:
     """Block RAMs that one such memory takes in `family`, or 0 where it goes to LUTs."""
-    if family == "ice40":
-        return min(_ceil(memory.width, width) * _ceil(memory.depth, 4096 // width) for width in (2, 4, 8, 16))
-    units, unit = 1, memory.width
-    if memory.granularity is not None:
-        units, unit = memory.width // memory.granularity, memory.granularity
-    # Nine bits share a write enable, so what is written on its own takes whole nines.
-    nines = units * _ceil(unit, 9) * 9 if units > 1 else memory.width
-    wide = [_ceil(nines, width) * _ceil(memory.depth, 18432 // width) for width in (9, 18, 36)]
-    narrow = [units * _ceil(unit, width) * _ceil(memory.depth, 16384 // width) for width in (1, 2, 4)]
-    blocks = min(wide + narrow)
+    shapes = BLOCK_SHAPES[family]
+    # The widest shapes write parts of a word on their own, and so hold parts of several rows of words side by side.
+    part, wide = shapes.part, shapes.wide
+    unit = memory.granularity or memory.width
+    parts = memory.width // unit * _ceil(unit, part)
+    options = [_ceil(parts * _ceil(memory.depth, depth), width // part) for width, depth in wide]
+    options += [memory.width // unit * _ceil(unit, width) * _ceil(memory.depth, depth)
+                for width, depth in shapes.narrow]
+    blocks = min(options)
     in_luts = _ceil(memory.width, 4) * _ceil(memory.depth, 16)
-    return 0 if in_luts * LUT_RAM_COST <= blocks * BLOCK_COST else blocks
+    return 0 if shapes.or_luts and in_luts * LUT_RAM_COST <= blocks * BLOCK_COST else blocks
 
 
 def memory_use(config: ArrayConfig, link: LinkConfig, family: str) -> BlockUse:
