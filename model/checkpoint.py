@@ -46,8 +46,8 @@ def save_checkpoint(path: str | os.PathLike, training: Training, about: dict[str
     """Write a training to `path` as a compressed `.npz`; an older file is replaced in one step or not at all.
 
     Arrays: the learner's by their names (`counters_1` …, `classifier`, `samples`), the best snapshot's with
-    `best_` before them, and `meta`, a JSON text with format, rule, configuration, progress, history and
-    notes.
+    `best_` before them, the sums of votes (`votes_1` …), and `meta`, a JSON text with format, rule,
+    configuration, progress, history and notes.
     """
     path = Path(path)
     learner = training.learner
@@ -61,6 +61,8 @@ def save_checkpoint(path: str | os.PathLike, training: Training, about: dict[str
     arrays = dict(learner.arrays())
     if training.best is not None:
         arrays |= {f"best_{name}": array for name, array in training.best.items()}
+    if training.votes is not None:
+        arrays |= {f"votes_{layer}": votes for layer, votes in enumerate(training.votes, start=1)}
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -102,6 +104,7 @@ def load_checkpoint(path: str | os.PathLike) -> Checkpoint:
         best = {
             name.removeprefix("best_"): array for name, array in arrays.items() if name.startswith("best_")
         }
+        votes = [arrays[f"votes_{layer}"] for layer in range(1, 1 + sum(name.startswith("votes_") for name in arrays))]
         training = Training(
             learner,
             progress["epoch"],
@@ -109,6 +112,8 @@ def load_checkpoint(path: str | os.PathLike) -> Checkpoint:
             progress["errors"],
             [EpochRecord(**record) for record in progress["history"]],
             best or None,
+            progress.get("vote_from"),
+            votes or None,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error

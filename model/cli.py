@@ -41,6 +41,9 @@ def train(
         int | None, typer.Option(min=1, help="Samples a batch: 32, or 100 with the paper's rule.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seeds counters, classifier and order of samples.")] = 0,
+    vote: Annotated[
+        int, typer.Option(min=0, help="Also report the majority of the weights after the last so many epochs.")
+    ] = 0,
     settings: Annotated[
         str,
         typer.Option("--set", help="More fields of the network as JSON, such as '{\"reinforcement\": 16}'."),
@@ -61,7 +64,8 @@ def train(
             dataset = load_dataset(data, data_dir)
         else:
             dataset = load_dataset(data, data_dir)
-            training = Training(_new_learner(rule, layers, dataset, batch, seed, json.loads(settings)))
+            learner = _new_learner(rule, layers, dataset, batch, seed, json.loads(settings))
+            training = Training(learner, vote_from=max(0, epochs - vote) if vote else None)
         if out is not None and not out.absolute().parent.is_dir():
             raise ValueError(f"the folder of {out} does not exist")
     try:
@@ -204,6 +208,9 @@ def _summary(training: Training, dataset: Dataset) -> dict[str, Any]:
         "best_epoch": best.epoch if best else None,
         "best_validation_accuracy": best.validation if best else None,
         "test_accuracy": training.best_accuracy(test.inputs, test.labels) if best else None,
+        "majority_test_accuracy": (
+            None if training.votes is None else training.majority_accuracy(test.inputs, test.labels)
+        ),
         "last_test_accuracy": accuracy(training.learner.predict(test.inputs), test.labels),
     } | training.learner.describe()
 
@@ -216,6 +223,8 @@ def _report(summary: dict[str, Any], as_json: bool) -> None:
     table = Table(f"{summary['data']}, {summary['rule']} rule, {summary['epochs']} epochs", "")
     table.add_row(f"test accuracy, best epoch ({summary['best_epoch']})", percent(summary["test_accuracy"]))
     table.add_row("its validation accuracy", percent(summary["best_validation_accuracy"]))
+    if summary["majority_test_accuracy"] is not None:
+        table.add_row("test accuracy, majority of the last epochs", percent(summary["majority_test_accuracy"]))
     table.add_row("test accuracy, last epoch", percent(summary["last_test_accuracy"]))
     Console().print(table)
 

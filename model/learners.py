@@ -55,6 +55,9 @@ class Learner(Protocol):
     def predict(self, inputs: np.ndarray) -> np.ndarray:
         """Predicted classes, int64 `(n,)`."""
 
+    def weights(self) -> list[np.ndarray]:
+        """Visible weights, ±1 int8, one `(K_l, K_{l-1})` array a layer."""
+
     def end_epoch(self, training_error: float, improved: bool) -> None:
         """Told after each epoch: the error rate of the training predictions, 0 … 1, and whether validation
         was better than ever before."""
@@ -101,6 +104,10 @@ class HardwareLearner:
     def predict(self, inputs: np.ndarray) -> np.ndarray:
         """Predicted classes, int64 `(n,)`."""
         return _in_pieces(lambda piece: infer(self.config, self.state, piece), inputs)
+
+    def weights(self) -> list[np.ndarray]:
+        """Visible weights, ±1 int8."""
+        return self.state.weights()
 
     def end_epoch(self, training_error: float, improved: bool) -> None:
         """Nothing changes between epochs."""
@@ -150,6 +157,10 @@ class PaperLearner:
     def predict(self, inputs: np.ndarray) -> np.ndarray:
         """Predicted classes, int64 `(n,)`."""
         return _in_pieces(lambda piece: paper_infer(self.config, self.state, piece), inputs)
+
+    def weights(self) -> list[np.ndarray]:
+        """Visible weights, ±1 int8."""
+        return self.state.weights()
 
     def end_epoch(self, training_error: float, improved: bool) -> None:
         """Sets E_e of the next epoch and moves the group schedule."""

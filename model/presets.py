@@ -4,17 +4,34 @@ from __future__ import annotations
 
 from .config import NetworkConfig
 
-__all__ = ["DIGITS_EPOCHS", "digits_network"]
+__all__ = ["DIGITS_BATCH", "DIGITS_EPOCHS", "DIGITS_VOTES", "digits_network"]
 
-DIGITS_EPOCHS = 30
-"""Epochs after which the validation of `digits_network` no longer rises."""
+DIGITS_EPOCHS = 50
+"""Epochs of `digits_network`; its validation no longer rises after 30."""
+
+DIGITS_BATCH = 8
+"""Samples a batch: 0.4 points better than 32 in cross-validation."""
+
+DIGITS_VOTES = 20
+"""The trained network is the majority of the visible weights after each of the last so many epochs
+(`Training.majority`): a small network jitters by a point from epoch to epoch, and 150 validation samples
+can not tell which epoch is good."""
 
 
 def digits_network(seed: int = 0) -> NetworkConfig:
     """256-64-64 with 8-bit counters for `data.digits`: what `bitprop demo` trains.
 
-    Chosen by cross-validation over the samples that are not in the test part. Reinforcement of period 16 was
-    best of 8, 16 and 32; margin, gates, groups and ranks are the defaults, since no other setting tried was
-    better by more than the spread.
+    Chosen by 5-fold cross-validation over the 1,500 samples that are not in the test part, 4 seeds, where it
+    reaches 96.1 % (the defaults: 94.7 %). An open gate, a margin below K_L / 2 and an uncut rank in the second
+    layer are each worth a few tenths.
     """
-    return NetworkConfig(layers=(256, 64, 64), classes=10, counter_bits=8, reinforcement=16, seed=seed)
+    return NetworkConfig(
+        layers=(256, 64, 64),
+        classes=10,
+        counter_bits=8,
+        margin=24,
+        gates=(64, 64),
+        rank_shifts=(1, 0),
+        reinforcement=32,
+        seed=seed,
+    )

@@ -147,7 +147,8 @@ def update_row(config: NetworkConfig, k: np.ndarray, row: int, step: np.ndarray,
     """The counters of one row after sample number `time` has updated it (Eq. 9 on the odd lattice).
 
     Each counter takes its ±1 `step`, saturating; then those with `(i + row + time) mod R == 0` move one more step
-    away from zero (h = 2k + 1: up from k ≥ 0, down from k < 0), saturating. Returns the counters and how many of them lost a step.
+    away from zero (h = 2k + 1: up from k ≥ 0, down from k < 0), saturating. Returns the counters and how many of
+    them lost a step.
     """
     low, high = config.counter_min, config.counter_max
     moved = k.astype(np.int32) + step

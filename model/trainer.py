@@ -10,6 +10,7 @@ import numpy as np
 
 from .config import MAX_BATCH
 from .data import Dataset
+from .initial import counters_from_weights
 from .learners import Learner
 from .random import ORDER, generator
 
@@ -69,6 +70,11 @@ class Training:
         One record a finished epoch.
     best
         The learner's arrays after the epoch that validated best, the first of equals; None before the first.
+    vote_from
+        Epochs after which the votes begin: the visible weights after every later epoch are added up, and
+        their signs are a network of the same shape (`majority_accuracy`). None: no votes.
+    votes
+        The sums so far, int64, one `(K_l, K_{l-1})` array a layer; None before the first vote.
     """
 
     learner: Learner
@@ -77,6 +83,8 @@ class Training:
     errors: int = 0
     history: list[EpochRecord] = field(default_factory=list)
     best: dict[str, np.ndarray] | None = None
+    vote_from: int | None = None
+    votes: list[np.ndarray] | None = None
 
     @property
     def best_record(self) -> EpochRecord | None:
@@ -118,6 +126,9 @@ class Training:
         self.history.append(record)
         if best:
             self.best = self.learner.arrays()
+        if self.vote_from is not None and self.epoch >= self.vote_from:
+            weights = [w.astype(np.int64) for w in self.learner.weights()]
+            self.votes = weights if self.votes is None else [v + w for v, w in zip(self.votes, weights, strict=True)]
         self.epoch, self.batch, self.errors = self.epoch + 1, 0, 0
         self.learner.end_epoch(1 - training, best)
         return record
@@ -126,18 +137,42 @@ class Training:
         """Accuracy of the best snapshot; the learner is left as it was."""
         if self.best is None:
             raise RuntimeError("no epoch has been finished, so there is no best snapshot")
+        return self._accuracy_of(self.best, inputs, labels)
+
+    def majority(self) -> dict[str, np.ndarray]:
+        """The learner's arrays with the majority of the votes as visible weights, +1 where they are equal.
+
+        The counters are one step from a change of sign. RuntimeError before the first vote.
+        """
+        if self.votes is None:
+            raise RuntimeError("no epoch has been voted on")
+        arrays = self.learner.arrays()
+        signs = [np.where(votes >= 0, 1, -1) for votes in self.votes]
+        for layer, counters in enumerate(counters_from_weights(signs), start=1):
+            if f"counters_{layer}" in arrays:
+                arrays[f"counters_{layer}"] = counters
+            else:
+                arrays[f"hidden_{layer}"] = 2 * counters + 1
+        return arrays
+
+    def majority_accuracy(self, inputs: np.ndarray, labels: np.ndarray) -> float:
+        """Accuracy of `majority`; the learner is left as it was."""
+        return self._accuracy_of(self.majority(), inputs, labels)
+
+    def _accuracy_of(self, arrays: dict[str, np.ndarray], inputs: np.ndarray, labels: np.ndarray) -> float:
         current = self.learner.arrays()
         try:
-            self.learner.load(self.best)
+            self.learner.load(arrays)
             return accuracy(self.learner.predict(inputs), labels)
         finally:
             self.learner.load(current)
 
     def progress(self) -> dict:
-        """JSON-ready: epoch, batch, errors, history."""
+        """JSON-ready: epoch, batch, errors, history, vote_from."""
         return {
             "epoch": self.epoch,
             "batch": self.batch,
             "errors": self.errors,
             "history": [asdict(record) for record in self.history],
+            "vote_from": self.vote_from,
         }

@@ -122,6 +122,29 @@ def test_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("rule", ["hardware", "paper"])
+def test_majority_of_the_last_epochs(rule, dataset, tmp_path):
+    training = Training(learner(rule), vote_from=2)
+    kept = []
+    with pytest.raises(RuntimeError, match="voted"):
+        training.majority()
+    for record in training.run(dataset, 5):
+        if record.epoch > 2:
+            kept.append([w.astype(int) for w in training.learner.weights()])
+        if record.epoch == 4:
+            training = load_checkpoint(save_checkpoint(tmp_path / "x.npz", training)).training
+            break
+    for _ in training.run(dataset, 5):
+        kept.append([w.astype(int) for w in training.learner.weights()])
+    expected = [np.where(sum(layer) >= 0, 1, -1) for layer in zip(*kept, strict=True)]
+    after = training.learner.weights()
+    accuracy = training.majority_accuracy(dataset.test.inputs, dataset.test.labels)
+    assert all((w == a).all() for w, a in zip(training.learner.weights(), after, strict=True))
+    training.learner.load(training.majority())
+    assert all((w == e).all() for w, e in zip(training.learner.weights(), expected, strict=True))
+    assert accuracy == np.mean(training.learner.predict(dataset.test.inputs) == dataset.test.labels)
+
+
 def test_initial_counters():
     config = NetworkConfig(layers=(40, 30, 20), classes=3, counter_bits=2, seed=9)
     state = initial_state(config)
