@@ -71,7 +71,10 @@ class StepResult:
 
 def visible(k: np.ndarray) -> np.ndarray:
     """sign(2k + 1): +1 where the counter is not negative, else -1 (int8)."""
-    return np.where(k >= 0, 1, -1).astype(np.int8)
+    signs = (k >= 0).view(np.int8)
+    signs += signs
+    signs -= 1
+    return signs
 
 
 def matvec(values: np.ndarray, matrix: np.ndarray) -> np.ndarray:
@@ -143,24 +146,46 @@ def winners(ranks: np.ndarray, wrong: np.ndarray, group: int) -> np.ndarray:
     return mask.reshape(batch, padded)[:, :width]
 
 
-def update_row(config: NetworkConfig, k: np.ndarray, row: int, step: np.ndarray, time: int) -> tuple[np.ndarray, int]:
-    """The counters of one row after sample number `time` has updated it (Eq. 9 on the odd lattice).
+def update_rows(
+    config: NetworkConfig, k: np.ndarray, rows: np.ndarray, steps: np.ndarray, times: np.ndarray
+) -> tuple[np.ndarray, int]:
+    """The counters of some rows of a layer, each updated by one sample (Eq. 9 on the odd lattice).
 
-    Each counter takes its ±1 `step`, saturating; then those with `(i + row + time) mod R == 0` move one more step
+    Each counter takes its ±1 step, saturating; then those with `(i + row + time) mod R == 0` move one more step
     away from zero (h = 2k + 1: up from k ≥ 0, down from k < 0), saturating. Returns the counters and how many of
     them lost a step.
+
+    k
+        Counters before, int16 `(n, fan-in)`.
+    rows, times
+        Number of the row and number of the sample, `(n,)`.
+    steps
+        ±1 int8 `(n, fan-in)`.
     """
     low, high = config.counter_min, config.counter_max
-    moved = k.astype(np.int32) + step
-    clipped = np.clip(moved, low, high)
-    lost = moved != clipped
+    moved = k.astype(np.int32 if config.counter_bits == 16 else np.int16)
+    moved += steps
+    lost = (moved < low) | (moved > high)
+    np.clip(moved, low, high, out=moved)
     if config.reinforcement:
-        lane = -(row + time) % config.reinforcement
-        picked = clipped[lane :: config.reinforcement]
-        pushed = np.where(picked >= 0, picked + 1, picked - 1)
-        clipped[lane :: config.reinforcement] = np.clip(pushed, low, high)
-        lost[lane :: config.reinforcement] |= (pushed < low) | (pushed > high)
-    return clipped.astype(k.dtype), int(np.count_nonzero(lost))
+        # Modulo 256 is enough: R divides it.
+        phases = ((rows + times) % 256).astype(np.uint8)
+        lanes = np.arange(moved.shape[1]).astype(np.uint8) + phases[:, None]
+        picked = lanes & (config.reinforcement - 1) == 0
+        moved += np.where(picked, moved >> 15 | 1, 0).astype(moved.dtype)
+        lost |= (moved < low) | (moved > high)
+        np.clip(moved, low, high, out=moved)
+    return moved.astype(k.dtype), int(np.count_nonzero(lost))
+
+
+def occurrences(rows: np.ndarray) -> np.ndarray:
+    """How many times each entry of `rows` has occurred before it: `[7, 3, 7, 7]` gives `[0, 0, 1, 2]`."""
+    order = np.argsort(rows, kind="stable")
+    places = np.arange(len(rows))
+    starts = np.where(np.diff(rows[order], prepend=-1) != 0, places, 0)
+    counts = np.empty_like(places)
+    counts[order] = places - np.maximum.accumulate(starts)
+    return counts
 
 
 @one_thread
@@ -180,11 +205,15 @@ def train_batch(config: NetworkConfig, state: State, inputs: np.ndarray, labels:
     for layer, k in enumerate(state.counters):
         wrong = (desired[layer] != 0) & (desired[layer] != activations[layer + 1])
         mask = winners(rank(config, layer, sums[layer]), wrong, config.groups[layer]) & triggered[:, None]
-        for mu, row in zip(*np.nonzero(mask), strict=True):
-            step = desired[layer][mu, row] * activations[layer][mu]
-            k[row], events = update_row(config, k[row], int(row), step, state.samples + int(mu))
-            row_updates += 1
+        samples, rows = np.nonzero(mask)
+        # The updates of one row follow one another, sample by sample; different rows do not meet.
+        rounds = occurrences(rows)
+        for turn in range(rounds.max(initial=-1) + 1):
+            mu, row = samples[rounds == turn], rows[rounds == turn]
+            steps = desired[layer][mu, row][:, None] * activations[layer][mu]
+            k[row], events = update_rows(config, k[row], row, steps, state.samples + mu)
             saturations += events
+        row_updates += len(rows)
     state.samples += len(labels)
     return StepResult(logits.argmax(axis=1), triggered, row_updates, saturations)
 

@@ -91,7 +91,7 @@ def random_case(seed):
     config = NetworkConfig(
         layers=layers,
         classes=classes,
-        counter_bits=int(rng.choice([2, 3, 5, 8])),
+        counter_bits=int(rng.choice([2, 3, 5, 8, 16])),
         margin=int(rng.integers(0, 2 * layers[-1] + 2)),
         gates=tuple(int(rng.integers(0, fan_in + 1)) for fan_in in layers[:-1]),
         groups=tuple(int(rng.integers(1, width + 1)) for width in layers[1:]),
