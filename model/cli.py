@@ -13,11 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from .checkpoint import load_checkpoint, save_checkpoint
-from .config import NetworkConfig
 from .data import Dataset, dataset_names, load_dataset
 from .initial import initial_counters
-from .learners import RULES, HardwareLearner, Learner, PaperLearner
-from .paper import PaperConfig
+from .learners import RULES, HardwareLearner, Learner, build_learner
 from .step import visible
 from .trainer import Training, accuracy
 
@@ -38,7 +36,7 @@ def train(
     rule: Annotated[str, typer.Option(help=f"Training rule: {', '.join(RULES)}.")] = "hardware",
     epochs: Annotated[int, typer.Option(min=1, help="Epochs in all, those before --resume included.")] = 30,
     batch: Annotated[
-        int | None, typer.Option(min=1, help="Samples a batch: 32, or 100 with the paper's rule.")
+        int | None, typer.Option(min=1, help="Samples a batch: 32, or 100 with the published rules.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seeds counters, classifier and order of samples.")] = 0,
     vote: Annotated[
@@ -160,16 +158,8 @@ def _new_learner(
     widths[0] = widths[0] or dataset.width
     if widths[0] != dataset.width:
         raise ValueError(f"{dataset.name} has {dataset.width} inputs, --layers says {widths[0]}")
-    fields = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
     fields |= {"layers": tuple(widths), "classes": len(dataset.classes), "seed": seed}
-    try:
-        if rule == "hardware":
-            return HardwareLearner(NetworkConfig(**fields), batch=batch or 32)
-        if rule == "paper":
-            return PaperLearner(PaperConfig(**fields), batch=batch or 100)
-    except TypeError as error:
-        raise ValueError(f"--set: {error}") from None
-    raise ValueError(f"--rule must be one of {', '.join(RULES)}, not {rule!r}")
+    return build_learner(rule, {"network": fields} | ({} if batch is None else {"batch": batch}))
 
 
 def _run(training: Training, dataset: Dataset, epochs: int) -> None:

@@ -8,11 +8,9 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .config import NetworkConfig
 from .data import Dataset, Part
 from .encode import DistributiveThermometerEncoder
-from .learners import HardwareLearner, Learner, PaperLearner
-from .paper import PaperConfig
+from .learners import Learner, build_learner
 from .trainer import Training
 
 __all__ = ["BinaryErrorPropagationClassifier"]
@@ -30,7 +28,7 @@ class BinaryErrorPropagationClassifier(ClassifierMixin, BaseEstimator):
     bits
         Thermometer bits a feature, 1 … 256; 0 takes inputs that are ±1 already.
     rule
-        "hardware" (what the accelerator computes) or "paper".
+        "hardware" (what the accelerator computes), "paper", "local" or "local-hardware".
     epochs
         Passes of `fit`.
     batch_size
@@ -151,11 +149,7 @@ class BinaryErrorPropagationClassifier(ClassifierMixin, BaseEstimator):
         fields = {"layers": layers, "classes": len(self.classes_), "seed": self._seed()} | (
             self.network or {}
         )
-        if self.rule == "hardware":
-            return HardwareLearner(NetworkConfig(**fields), batch=self.batch_size)
-        if self.rule == "paper":
-            return PaperLearner(PaperConfig(**fields), batch=self.batch_size)
-        raise ValueError(f'rule must be "hardware" or "paper", not {self.rule!r}')
+        return build_learner(self.rule, {"network": fields, "batch": self.batch_size})
 
     def _encode(self, X: np.ndarray) -> np.ndarray:
         if self.encoder_ is not None:

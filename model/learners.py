@@ -8,7 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from .config import MAX_BATCH, NetworkConfig
-from .initial import initial_state
+from .initial import initial_counters, initial_state
+from .local import local_classifiers, local_paper_train_batch, local_train_batch
 from .paper import (
     PaperConfig,
     PaperState,
@@ -23,6 +24,8 @@ __all__ = [
     "RULES",
     "HardwareLearner",
     "Learner",
+    "LocalHardwareLearner",
+    "LocalPaperLearner",
     "PaperLearner",
     "build_learner",
     "state_arrays",
@@ -193,17 +196,66 @@ class PaperLearner:
         return {"network": self.config.to_dict(), "batch": self.batch}
 
 
-RULES = ("hardware", "paper")
+class LocalHardwareLearner(HardwareLearner):
+    """The local rule on counters (`local.local_train_batch`); arguments as `HardwareLearner`.
+
+    The layers' classifiers come from `config.seed`; the last one's is the network's.
+    """
+
+    rule = "local-hardware"
+
+    def __init__(self, config: NetworkConfig, state: State | None = None, batch: int = 32):
+        self.classifiers = local_classifiers(config.layers, config.classes, config.seed)
+        if state is None:
+            state = State(initial_counters(config.layers, config.seed), self.classifiers[-1].copy())
+        super().__init__(config, state, batch)
+
+    def train(self, inputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Train on one batch of at most 32; returns its predictions."""
+        return local_train_batch(self.config, self.state, self.classifiers, inputs, labels).predictions
+
+
+class LocalPaperLearner(PaperLearner):
+    """The local rule as published (`local.local_paper_train_batch`); arguments as `PaperLearner`."""
+
+    rule = "local"
+
+    def __init__(self, config: PaperConfig, state: PaperState | None = None, batch: int = 100):
+        self.classifiers = local_classifiers(config.layers, config.classes, config.seed)
+        if state is None:
+            state = initial_paper_state(config)
+            state.classifier = self.classifiers[-1].copy()
+        super().__init__(config, state, batch)
+
+    def train(self, inputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Train on one batch; returns its predictions."""
+        return local_paper_train_batch(self.config, self.state, self.classifiers, inputs, labels).predictions
+
+
+_RULES: dict[str, tuple[type, type]] = {
+    "hardware": (HardwareLearner, NetworkConfig),
+    "paper": (PaperLearner, PaperConfig),
+    "local": (LocalPaperLearner, PaperConfig),
+    "local-hardware": (LocalHardwareLearner, NetworkConfig),
+}
+
+RULES = tuple(_RULES)
 """Names of the rules."""
 
 
 def build_learner(rule: str, description: dict[str, Any]) -> Learner:
-    """A fresh learner of one of `RULES` from what its `describe` returned."""
-    if rule == "hardware":
-        return HardwareLearner(NetworkConfig.from_dict(description["network"]), batch=description["batch"])
-    if rule == "paper":
-        return PaperLearner(PaperConfig(**description["network"]), batch=description["batch"])
-    raise ValueError(f"rule must be one of {', '.join(RULES)}, not {rule!r}")
+    """A fresh learner of one of `RULES` from what its `describe` returned: `network`, the configuration's fields,
+    and, if not the rule's default, `batch`. ValueError on an unknown rule or field.
+    """
+    if rule not in _RULES:
+        raise ValueError(f"rule must be one of {', '.join(RULES)}, not {rule!r}")
+    learner, config = _RULES[rule]
+    fields = {key: tuple(value) if isinstance(value, list) else value for key, value in description["network"].items()}
+    try:
+        network = config(**fields)
+    except TypeError as error:
+        raise ValueError(f"network: {error}") from None
+    return learner(network, **{key: value for key, value in description.items() if key != "network"})
 
 
 def _in_pieces(predict: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray) -> np.ndarray:

@@ -172,26 +172,46 @@ def paper_train_batch(
     weights = state.weights()
     activations, sums = forward(config, weights, inputs)
     logits = matvec(activations[-1], state.classifier)
-    triggered = trigger(config, logits, labels)
+    triggered = trigger(config.margin, logits, labels)
     chosen = np.flatnonzero(triggered)
-    row_updates = saturations = 0
-    if len(chosen):
-        sums = [z[chosen] for z in sums]
-        activations = [a[chosen] for a in activations]
-        desired = backward(config, weights, sums, state.classifier[labels[chosen]], config.paper_ties)
-        for layer, h in enumerate(state.hidden):
-            wrong = (desired[layer] != 0) & (desired[layer] != activations[layer + 1])
-            mask = winners(np.abs(sums[layer]), wrong, state.groups[layer])
-            steps = 2 * matvec((mask * desired[layer]).T, activations[layer].T)
-            moved = h + steps
-            np.clip(moved, -HIDDEN_LIMIT, HIDDEN_LIMIT, out=moved)
-            saturations += int(np.count_nonzero(moved != h + steps))
-            row_updates += int(np.count_nonzero(mask))
-            h[:] = moved
-        if row_updates:
-            _reinforce(config, state)
-    state.batches += 1
+    activations, sums = [a[chosen] for a in activations], [z[chosen] for z in sums]
+    desired = backward(config, weights, sums, state.classifier[labels[chosen]], config.paper_ties)
+    row_updates, saturations = paper_update_layers(config, state, activations, sums, desired)
     return StepResult(logits.argmax(axis=1), triggered, row_updates, saturations)
+
+
+def paper_update_layers(
+    config: PaperConfig,
+    state: PaperState,
+    activations: list[np.ndarray],
+    sums: list[np.ndarray],
+    desired: list[np.ndarray],
+) -> tuple[int, int]:
+    """Winner takes update in every layer, then reinforcement if any row was updated; in place. Ends the batch.
+
+    Arguments and result as in `step.update_layers`.
+    """
+    row_updates = saturations = 0
+    for layer, h in enumerate(state.hidden):
+        wrong = (desired[layer] != 0) & (desired[layer] != activations[layer + 1])
+        mask = winners(np.abs(sums[layer]), wrong, state.groups[layer])
+        if not mask.any():
+            continue
+        saturations += add_steps(h, 2 * matvec((mask * desired[layer]).T, activations[layer].T))
+        row_updates += int(np.count_nonzero(mask))
+    if row_updates:
+        _reinforce(config, state)
+    state.batches += 1
+    return row_updates, saturations
+
+
+def add_steps(h: np.ndarray, steps: np.ndarray) -> int:
+    """`h + steps` in place, saturating at ± `HIDDEN_LIMIT`; returns how many weights were clipped."""
+    moved = h + steps
+    wanted = moved.copy()
+    np.clip(moved, -HIDDEN_LIMIT, HIDDEN_LIMIT, out=moved)
+    h[:] = moved
+    return int(np.count_nonzero(moved != wanted))
 
 
 @one_thread

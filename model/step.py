@@ -97,12 +97,12 @@ def forward(config: NetworkConfig, weights: list[np.ndarray], inputs: np.ndarray
     return activations, sums
 
 
-def trigger(config: NetworkConfig, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Eq. 1: the true class's logit leads the largest other one by less than the margin. bool `(batch,)`."""
+def trigger(margin: int, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Eq. 1: the true class's logit leads the largest other one by less than `margin`. bool `(batch,)`."""
     rows = np.arange(len(labels))
     others = logits.copy()
     others[rows, labels] = np.iinfo(np.int32).min
-    return logits[rows, labels] - others.max(axis=1) < config.margin
+    return logits[rows, labels] - others.max(axis=1) < margin
 
 
 def backward(
@@ -199,12 +199,33 @@ def train_batch(config: NetworkConfig, state: State, inputs: np.ndarray, labels:
     weights = state.weights()
     activations, sums = forward(config, weights, inputs)
     logits = matvec(activations[-1], state.classifier)
-    triggered = trigger(config, logits, labels)
-    desired = backward(config, weights, sums, state.classifier[labels])
+    triggered = trigger(config.margin, logits, labels)
+    # A sample that does not trigger wants nothing.
+    targets = state.classifier[labels] * triggered[:, None]
+    desired = backward(config, weights, sums, targets)
+    row_updates, saturations = update_layers(config, state, activations, sums, desired)
+    state.samples += len(labels)
+    return StepResult(logits.argmax(axis=1), triggered, row_updates, saturations)
+
+
+def update_layers(
+    config: NetworkConfig,
+    state: State,
+    activations: list[np.ndarray],
+    sums: list[np.ndarray],
+    desired: list[np.ndarray],
+) -> tuple[int, int]:
+    """Winner takes update in every layer, in place (Eq. 8–9); returns row updates and saturations.
+
+    activations, sums
+        As from `forward`.
+    desired
+        a*_1 … a*_L, 0 where a neuron is not to be updated.
+    """
     row_updates = saturations = 0
     for layer, k in enumerate(state.counters):
         wrong = (desired[layer] != 0) & (desired[layer] != activations[layer + 1])
-        mask = winners(rank(config, layer, sums[layer]), wrong, config.groups[layer]) & triggered[:, None]
+        mask = winners(rank(config, layer, sums[layer]), wrong, config.groups[layer])
         samples, rows = np.nonzero(mask)
         # The updates of one row follow one another, sample by sample; different rows do not meet.
         rounds = occurrences(rows)
@@ -214,8 +235,7 @@ def train_batch(config: NetworkConfig, state: State, inputs: np.ndarray, labels:
             k[row], events = update_rows(config, k[row], row, steps, state.samples + mu)
             saturations += events
         row_updates += len(rows)
-    state.samples += len(labels)
-    return StepResult(logits.argmax(axis=1), triggered, row_updates, saturations)
+    return row_updates, saturations
 
 
 @one_thread

@@ -170,7 +170,7 @@ def test_paper_step_equals_scalar_loops():
         weights = state.weights()
         activations, sums = forward(config, weights, inputs)
         desired = backward(config, weights, sums, state.classifier[labels], config.paper_ties)
-        triggered = trigger(config, matvec(activations[-1], state.classifier), labels)
+        triggered = trigger(config.margin, matvec(activations[-1], state.classifier), labels)
         expected = [h.astype(int) for h in state.hidden]
         for layer in range(2):
             wrong = (desired[layer] != 0) & (desired[layer] != activations[layer + 1])

@@ -1,0 +1,190 @@
+"""The experiments whose results the project reports."""
+
+from __future__ import annotations
+
+from .experiments import Experiment
+
+__all__ = ["EXPERIMENTS"]
+
+FIVE, THREE = (0, 1, 2, 3, 4), (0, 1, 2)
+
+
+def _prototypes(width: int, **fields) -> Experiment:
+    """Random Prototypes with the paper's rule (its Fig. 2): 20,000 samples, p = 0.46, two layers, 50 epochs."""
+    network = {"layers": [0, width, width], "margin_ratio": 0.5, "reinforcement_ratio": 0.5, "gate_ratio": 0.25}
+    network |= fields.pop("network")
+    return Experiment(
+        name=f"prototypes-paper-{width}",
+        about=f"Random Prototypes p = 0.46, {width}-{width}, paper's rule",
+        section="Random Prototypes, paper's rule",
+        data={"name": "prototypes", "flip": 0.46, "resplit": True},
+        rule="paper",
+        batch=100,
+        group="prototypes-paper",
+        value=width,
+        **({"network": network, "epochs": 50, "seeds": FIVE} | fields),
+    )
+
+
+PROTOTYPES = [
+    _prototypes(35, network={"group": 35}, published=61.6),
+    _prototypes(75, network={"group": 25}, published=70.4, bar=69.4),
+    _prototypes(135, network={"group": 45, "margin_ratio": 0.75}, published=74.1, bar=73.1),
+    _prototypes(255, network={"group": 51}, published=76.1, bar=75.1),
+    _prototypes(525, network={"group": 35}, published=77.3, bar=76.3, seeds=THREE),
+]
+
+_SAME = "Hardware rule against the paper's rule, equal size"
+
+EQUAL_SIZE = [
+    Experiment(
+        name="prototypes-equal-paper",
+        about="Random Prototypes p = 0.46, 256-256, paper's rule",
+        section=_SAME,
+        data={"name": "prototypes", "flip": 0.46, "resplit": True},
+        rule="paper",
+        network={"layers": [0, 256, 256], "group": 32, "gate_ratio": 0.25},
+        batch=100,
+        epochs=30,
+        seeds=FIVE,
+    ),
+    Experiment(
+        name="prototypes-equal-hardware",
+        about="Random Prototypes p = 0.46, 256-256, hardware rule, 8-bit counters",
+        section=_SAME,
+        data={"name": "prototypes", "flip": 0.46, "resplit": True},
+        network={"layers": [0, 256, 256], "reinforcement": 64},
+        epochs=30,
+        seeds=FIVE,
+    ),
+    Experiment(
+        name="digits-equal-paper",
+        about="Digits, 256-64-64, paper's rule",
+        section=_SAME,
+        data={"name": "digits", "resplit": True},
+        rule="paper",
+        network={"layers": [0, 64, 64], "group": 16, "gate_ratio": 1.0, "margin_ratio": 0.375},
+        batch=8,
+        epochs=50,
+        votes=20,
+        score="majority",
+        seeds=FIVE,
+    ),
+    Experiment(
+        name="digits-equal-hardware",
+        about="Digits, 256-64-64, hardware rule, 8-bit counters",
+        section=_SAME,
+        data={"name": "digits", "resplit": True},
+        network={
+            "layers": [0, 64, 64],
+            "margin": 24,
+            "gates": [64, 64],
+            "rank_shifts": [1, 0],
+            "reinforcement": 32,
+        },
+        batch=8,
+        epochs=50,
+        votes=20,
+        score="majority",
+        seeds=FIVE,
+    ),
+]
+
+FASHION = [
+    Experiment(
+        name="fashion-paper-525",
+        about="Fashion-MNIST, 525-525, paper's rule",
+        section="Fashion-MNIST",
+        data={"name": "fashion-mnist"},
+        rule="paper",
+        network={"layers": [0, 525, 525], "group": 75, "gate_ratio": 0.1},
+        batch=100,
+        epochs=40,
+        published=85.85,
+        bar=85.3,
+    ),
+    Experiment(
+        name="fashion-hardware-512",
+        about="Fashion-MNIST, 512-512, hardware rule, 8-bit counters",
+        section="Fashion-MNIST",
+        data={"name": "fashion-mnist"},
+        network={"layers": [0, 512, 512], "groups": [64, 64], "gates": [98, 64], "reinforcement": 64},
+        epochs=20,
+        published=85.85,
+        bar=84.9,
+    ),
+]
+
+
+
+def _local(width: int, group: int, published: float, bar: float, **fields) -> Experiment:
+    """The local rule on Random Prototypes as published: one draw of 12,000 samples, 10,000 of them to train on,
+    p = 0.44, 50 epochs, the score is the last epoch's. Nothing is chosen by the validation part, so it is small.
+    """
+    return Experiment(
+        **{
+            "name": f"prototypes-local-{width}",
+            "about": f"Random Prototypes p = 0.44, {width}-{width}, local rule",
+            "section": "Local rule (LBES)",
+            "data": {
+                "name": "prototypes",
+                "flip": 0.44,
+                "train": 10_000,
+                "validation": 100,
+                "test": 1_900,
+                "resplit": True,
+            },
+            "rule": "local",
+            "network": {"layers": [0, width, width], "group": group, "margin_ratio": 0.25},
+            "batch": 100,
+            "epochs": 50,
+            "seeds": FIVE,
+            "score": "last",
+            "published": published,
+            "bar": bar,
+            "group": "prototypes-local",
+            "value": width,
+        }
+        | fields
+    )
+
+
+LOCAL = [
+    _local(35, 35, 79.1, 77.1),
+    _local(75, 75, 87.6, 85.6),
+    _local(135, 45, 92.2, 91.2),
+    _local(255, 85, 93.6, 92.6),
+    _local(525, 105, 94.8, 93.8, seeds=THREE),
+    _local(
+        256,
+        0,
+        93.6,
+        92.6,
+        name="prototypes-local-hardware-256",
+        about="Random Prototypes p = 0.44, 256-256, local rule on 8-bit counters",
+        rule="local-hardware",
+        network={"layers": [0, 256, 256], "groups": [64, 64], "margin": 64, "reinforcement": 64},
+        batch=32,
+        epochs=30,
+        seeds=THREE,
+        group=None,
+        value=None,
+    ),
+    _local(
+        255,
+        85,
+        86.2,
+        85.2,
+        name="fashion-local-255",
+        about="Fashion-MNIST, 255-255, local rule",
+        data={"name": "fashion-mnist"},
+        score="best",
+        seeds=THREE,
+        epochs=40,
+        group=None,
+        value=None,
+    ),
+]
+
+EXPERIMENTS: tuple[Experiment, ...] = (*PROTOTYPES, *EQUAL_SIZE, *FASHION, *LOCAL)
+"""All of them, in the order of the results document."""

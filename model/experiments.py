@@ -1,0 +1,185 @@
+"""Experiments: named, versioned definitions, the runs that they ask for, and the files that keep the results.
+
+A run is one seed of one experiment. Its result is one small JSON file; a run whose file is there is not done
+again, so an interrupted series goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .data import ARCHIVE, Dataset, archive, digits, images, random_prototypes
+from .learners import build_learner
+from .trainer import EpochRecord, Training, accuracy
+
+__all__ = ["Experiment", "RESULTS", "load_runs", "run", "run_path", "select"]
+
+RESULTS = Path(__file__).parent / "results"
+"""Folder of the runs that the results document is made of."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """What is trained on what, how often, and what it is compared with.
+
+    Parameters
+    ----------
+    name, version
+        Name of the definition; the version rises whenever anything that changes results does.
+    about
+        One line for people.
+    section
+        Heading under which the results document shows it.
+    data
+        Data set and options: `{"name": …}` and what its function in `data` takes. `"resplit": True` draws
+        the parts anew for every seed.
+    rule, network, batch
+        As in `build_learner`; layer widths of 0 take the data set's input width.
+    epochs
+        Passes over the training part.
+    seeds
+        One run each.
+    votes
+        Last epochs whose weights are put to the vote (`Training.majority`); 0: none.
+    score
+        Which accuracy is the result: "best" (test, after the epoch that validated best), "last" or
+        "majority".
+    published, bar
+        Accuracies in percent to stand against: the publication's, and what this project asks of itself.
+    group, value
+        Experiments of one group are points of one curve, at these values of what the group varies.
+    """
+
+    name: str
+    about: str
+    section: str
+    data: dict[str, Any]
+    network: dict[str, Any]
+    epochs: int
+    rule: str = "hardware"
+    batch: int = 32
+    version: int = 1
+    seeds: tuple[int, ...] = (0, 1, 2)
+    votes: int = 0
+    score: str = "best"
+    published: float | None = None
+    bar: float | None = None
+    group: str | None = None
+    value: float | None = None
+
+    def definition(self) -> dict[str, Any]:
+        """JSON-ready: everything that decides a run's bits but the seed."""
+        return json.loads(
+            json.dumps(
+                {
+                    "data": self.data,
+                    "rule": self.rule,
+                    "network": self.network,
+                    "batch": self.batch,
+                    "epochs": self.epochs,
+                    "votes": self.votes,
+                }
+            )
+        )
+
+
+def load_data(spec: dict[str, Any], seed: int, data_dir: str | os.PathLike | None = None) -> Dataset:
+    """The data set that an experiment's `data` names, for one seed. ValueError on an unknown name."""
+    options = dict(spec)
+    name = options.pop("name")
+    if options.pop("resplit", False):
+        options["split_seed"] = seed
+    if name == "prototypes":
+        return random_prototypes(**options)
+    if name == "digits":
+        return digits(**options)
+    if name in ("fashion-mnist", "mnist"):
+        return images(name, data_dir, **options)
+    if name in ARCHIVE:
+        return archive(name, data_dir, **options)
+    raise ValueError(f"unknown data set {name!r}")
+
+
+def run(
+    experiment: Experiment,
+    seed: int,
+    data_dir: str | os.PathLike | None = None,
+    folder: Path = RESULTS,
+    progress: Callable[[EpochRecord], None] = lambda record: None,
+) -> dict[str, Any]:
+    """Do one run and write its file; returns the file's content. A run that is done is only read.
+
+    `progress` is called after every epoch. ValueError when the file was made by another definition of the
+    same version.
+    """
+    path = run_path(experiment, seed, folder)
+    if path.exists():
+        found = json.loads(path.read_text())
+        if found["definition"] != experiment.definition():
+            raise ValueError(f"{path} has another definition: raise the version of {experiment.name}")
+        return found
+    dataset = load_data(experiment.data, seed, data_dir)
+    network = dict(experiment.network)
+    network["layers"] = [width or dataset.width for width in network["layers"]]
+    network |= {"classes": len(dataset.classes), "seed": seed}
+    learner = build_learner(experiment.rule, {"network": network, "batch": experiment.batch})
+    training = Training(learner, vote_from=experiment.epochs - experiment.votes if experiment.votes else None)
+    start = time.perf_counter()
+    for record in training.run(dataset, experiment.epochs):
+        progress(record)
+    seconds = time.perf_counter() - start
+    test = dataset.test
+    best = training.best_record
+    content = {
+        "experiment": experiment.name,
+        "version": experiment.version,
+        "seed": seed,
+        "definition": experiment.definition(),
+        "samples": [len(dataset.train), len(dataset.validation), len(dataset.test)],
+        "weights": sum(w.size for w in learner.weights()),
+        "best_epoch": best.epoch,
+        "best_validation": best.validation,
+        "best": training.best_accuracy(test.inputs, test.labels),
+        "last": accuracy(learner.predict(test.inputs), test.labels),
+        "majority": training.majority_accuracy(test.inputs, test.labels) if experiment.votes else None,
+        "training_curve": [round(record.training, 5) for record in training.history],
+        "validation_curve": [round(record.validation, 5) for record in training.history],
+        "seconds": round(seconds, 1),
+        "software": {"python": platform.python_version(), "numpy": np.__version__},
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(content) + "\n")
+    temporary.replace(path)
+    return content
+
+
+def run_path(experiment: Experiment, seed: int, folder: Path = RESULTS) -> Path:
+    """The file of one run; the version is part of its name."""
+    return folder / f"{experiment.name}.v{experiment.version}.{seed}.json"
+
+
+def load_runs(experiment: Experiment, folder: Path = RESULTS) -> list[dict[str, Any]]:
+    """The runs of an experiment's seeds that are done."""
+    paths = (run_path(experiment, seed, folder) for seed in experiment.seeds)
+    return [json.loads(path.read_text()) for path in paths if path.exists()]
+
+
+def select(experiments: Iterable[Experiment], patterns: Iterable[str]) -> Iterator[Experiment]:
+    """Those whose name fits one of the shell patterns, in the order of the patterns. ValueError when none fits."""
+    experiments = list(experiments)
+    for pattern in patterns:
+        found = [experiment for experiment in experiments if fnmatch.fnmatchcase(experiment.name, pattern)]
+        if not found:
+            raise ValueError(f"no experiment is called {pattern!r}; `bitprop experiments list` shows all")
+        yield from found
