@@ -30,7 +30,7 @@ def control_layout(config: ArrayConfig) -> data.StructLayout:
         Read pair `address` of the operand memory, for the tile that enters `read_latency` cycles later. `odd` takes
         the pair's second word for value; `paired` takes the first for value and the second for mask; else the mask is
         all ones, or `phase.tail` with `tail`. `compute`, `last`: see `ProcessingElement`. `aux_value` and
-        `aux_gate` keep what was read (value; second word) for the lanes.
+        `aux_gate` keep what was read (value; mask) for the lanes.
     drain
         With each sum that leaves the processing element: see `lane.drain_layout`.
     write
@@ -130,25 +130,23 @@ class Column(wiring.Component):
             if config.pipelined:
                 word = _registered(m, word)
             banks.append(word)
-        flags = Cat(issue.odd, issue.paired, issue.tail, issue.compute, issue.last, issue.aux_value,
-                    issue.aux_gate)
+        flags = Cat(issue.odd, issue.paired, issue.tail, issue.compute, issue.last, issue.aux_value, issue.aux_gate)
         for _ in range(config.read_latency):
             flags = _registered(m, flags)
         odd, paired, tail, compute, last, keep_value, keep_gate = flags
         m.d.sync += [element.compute.eq(compute), element.last.eq(last)]
+        keep_value, keep_gate = _registered(m, keep_value), _registered(m, keep_gate)
         for number, unit in enumerate(lane):
             even_word, odd_word = (bank.word_select(number, TILE) for bank in banks)
-            value = Signal(TILE, name=f"value_{number}")
-            m.d.comb += value.eq(Mux(odd, odd_word, even_word))
-            aux_value, aux_gate = Signal(TILE, name=f"aux_value_{number}"), Signal(TILE, name=f"aux_gate_{number}")
             m.d.sync += [
-                element.value[number].eq(value),
+                element.value[number].eq(Mux(odd, odd_word, even_word)),
                 element.mask[number].eq(Mux(paired, odd_word, control.phase.tail | ~tail.replicate(TILE))),
             ]
+            aux_value, aux_gate = Signal(TILE, name=f"aux_value_{number}"), Signal(TILE, name=f"aux_gate_{number}")
             with m.If(keep_value):
-                m.d.sync += aux_value.eq(value)
+                m.d.sync += aux_value.eq(element.value[number])
             with m.If(keep_gate):
-                m.d.sync += aux_gate.eq(odd_word)
+                m.d.sync += aux_gate.eq(element.mask[number])
             m.d.comb += [unit.aux_value.eq(aux_value), unit.aux_gate.eq(aux_gate)]
 
         # Sums.
@@ -166,20 +164,16 @@ class Column(wiring.Component):
         with m.If(write.copy):
             m.d.sync += [self.o_signs[number].eq(unit.o_value) for number, unit in enumerate(lane)]
 
-        # Ranks: read for stage 2 of the lanes, written in stage 3.
+        # Ranks: read for stage 2 of the lanes, written in stage 3; the address comes when it is needed.
         m.submodules.ranks = ranks = Memory(
             shape=config.rank_bits * lanes, depth=config.rank_words, init=[], attrs={"no_rw_check": 1})
         rank_read, rank_write = ranks.read_port(), ranks.write_port()
-        rank_address = _registered(m, drain.rank_address)
-        m.d.comb += rank_read.addr.eq(rank_address)
-        for _ in range(2):
-            rank_address = _registered(m, rank_address)
-        valid, group_last, verdict_address = (drain.valid & ~drain.pad), drain.group_last, drain.verdict_address
+        valid, group_last = (drain.valid & ~drain.pad), drain.group_last
         for _ in range(3):
             valid, group_last = _registered(m, valid), _registered(m, group_last)
-            verdict_address = _registered(m, verdict_address)
         m.d.comb += [
-            rank_write.addr.eq(rank_address),
+            rank_read.addr.eq(drain.rank_address),
+            rank_write.addr.eq(drain.rank_address),
             rank_write.data.eq(Cat(unit.o_rank for unit in lane)),
             rank_write.en.eq(valid & control.phase.rank_write),
         ]
@@ -194,7 +188,7 @@ class Column(wiring.Component):
         verdict_read = verdicts.read_port()
         label_here = write.label & (write.column == self.index)
         m.d.comb += [
-            verdict_write.addr.eq(Mux(write.label, write.address, verdict_address)),
+            verdict_write.addr.eq(Mux(write.label, write.address, drain.verdict_address)),
             verdict_write.data.eq(Cat(Mux(write.label, write.data[:verdict_width], unit.o_verdict) for unit in lane)),
             verdict_write.en.eq(Cat(
                 Mux(write.label, label_here & (write.lane == number),

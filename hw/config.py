@@ -115,6 +115,11 @@ class ArrayConfig:
         return self.fan_in.bit_length()
 
     @property
+    def row_words(self) -> int:
+        """Most counter words in a row."""
+        return -(-self.fan_in // self.update_lanes)
+
+    @property
     def update_words(self) -> int:
         """Tile words that one counter word covers; 1 also where it covers half a word."""
         return max(1, self.update_lanes // TILE)

@@ -39,8 +39,8 @@ class ProcessingElement(wiring.Component):
     count : Out, `sum_width` bits a lane
         Bits under the mask, held as long as the rows of the same sum come out.
 
-    A sum may follow a sum without a pause, as long as all 16 rows of the former have been shifted out before the
-    latter's come in.
+    Between two sums there is at least one cycle without `compute`, and all 16 rows of the former must have been
+    shifted out before the latter's come in.
     """
 
     latency = DotAccumulator.latency + 1
@@ -65,19 +65,20 @@ class ProcessingElement(wiring.Component):
         m = Module()
         m.d.sync += self.o_tile.eq(self.i_tile)
 
-        compute, last = self.compute, self.last
-        for _ in range(DotAccumulator.latency):
-            next_compute, next_last = Signal(), Signal()
-            m.d.sync += [next_compute.eq(compute), next_last.eq(last)]
-            compute, last = next_compute, next_last
-        load = Signal()
-        m.d.comb += load.eq(compute & last)
+        compute, load = self.compute, self.compute & self.last
+        for _ in range(DotAccumulator.latency - 1):
+            next_compute, next_load = Signal(), Signal()
+            m.d.sync += [next_compute.eq(compute), next_load.eq(load)]
+            compute, load = next_compute, next_load
+        clear = Signal()
+        m.d.sync += clear.eq(load)
+        load = clear
 
         def accumulator(name, weight, value, mask):
             m.submodules[name] = unit = DotAccumulator(width=TILE, sum_width=self.config.sum_width)
             m.d.comb += [
                 unit.weight.eq(weight), unit.value.eq(value), unit.mask.eq(mask),
-                unit.compute.eq(compute), unit.last.eq(last)]
+                unit.compute.eq(compute), unit.clear.eq(clear)]
             return unit.total
 
         for lane in range(self.config.lanes):

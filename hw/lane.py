@@ -22,7 +22,8 @@ def drain_layout(config: ArrayConfig) -> data.StructLayout:
 
     valid, pad, first: a sum is here; it lies beyond the layer's last neuron; it is the first of its 16.
     group_first, group_last, member: place in the group (of the classes, where the sums are logits).
-    rank_address: the neuron's word of the rank memory. verdict_address: where the group's verdict goes.
+    rank_address: the neuron's word of the rank memory, one cycle later if it is read (votes), three if it is written.
+    verdict_address: where the group's verdict goes, three cycles later.
     """
     return data.StructLayout({
         "valid": 1, "pad": 1, "first": 1, "group_first": 1, "group_last": 1, "member": MEMBER_BITS,

@@ -40,12 +40,18 @@ class Loader(wiring.Component):
         Passes that the samples loaded take.
     parity : Out(1)
         Of the batch being loaded.
-    first_phase : Out
-        Address of the first phase.
+    header : Out
+        The fields of `program.LOADER`: what holds for the whole network. Those not buffered are still once read.
     """
 
     def __init__(self, config: ArrayConfig):
         self.config = config
+        operand_shape, verdict_shape = range(config.operand_words), range(config.winner_words)
+        self._shapes = {
+            "operand_frame": operand_shape, "rank_frame": range(config.rank_words), "verdict_frame": verdict_shape,
+            "inputs": operand_shape, "targets": operand_shape, "label": verdict_shape, "stride": operand_shape,
+            "prototypes": range(config.program_words), "first_phase": range(config.program_words)}
+        self._header = data.StructLayout({name: field.width for name, field in LOADER.items()} | self._shapes)
         super().__init__({
             "program": Out(ProgramPort(config)),
             "i_sample": In(stream.Signature(data.StructLayout({"data": TILE, "last": 1}))),
@@ -67,25 +73,23 @@ class Loader(wiring.Component):
             "loaded": Out(1),
             "passes": Out(range(config.passes + 1)),
             "parity": Out(1),
-            "first_phase": Out(range(config.program_words)),
+            "header": Out(self._header),
         })
 
     def elaborate(self, platform):
         m = Module()
         config = self.config
         operand_shape, verdict_shape = range(config.operand_words), range(config.winner_words)
-        m.submodules.record = record = RecordReader(config, LOADER, {
-            "operand_frame": operand_shape, "verdict_frame": verdict_shape, "inputs": operand_shape,
-            "targets": operand_shape, "label": verdict_shape, "prototypes": range(config.program_words),
-            "first_phase": range(config.program_words), "stride": operand_shape})
+        m.submodules.record = record = RecordReader(config, LOADER, self._shapes)
         header = record.o
-        m.d.comb += [record.parity.eq(self.parity), self.first_phase.eq(header.first_phase)]
+        m.d.comb += [
+            record.parity.eq(self.parity), record.steps.stride.eq(header.stride),
+            record.steps.replay_stride.eq(header.replay_stride), self.header.eq(header)]
 
         operand_base, verdict_base = Signal(operand_shape), Signal(verdict_shape)
         word = Signal(8)
         target = Signal(range(256))
         fetch = Signal(range(config.program_words))
-        held = Signal(TILE)
         column, lane = self.column, self.lane
         part_bits = ceil_log2(config.update_words)
         sample_word = self.i_sample.payload
@@ -135,18 +139,15 @@ class Loader(wiring.Component):
             with m.State("fetch"):
                 m.d.comb += fetching.eq(1)
                 with m.If(self.program.grant):
-                    m.next = "arrive"
-            with m.State("arrive"):
-                # The port's data are good for one cycle, other clients go on.
-                m.d.sync += [held.eq(self.program.data), fetch.eq(fetch + 1)]
-                m.next = "target"
+                    m.next = "target"
             with m.State("target"):
+                # The word is here for one cycle; if it cannot be written, it is fetched again.
                 m.d.comb += [
-                    self.operand.eq(1), self.data.eq(held),
+                    self.operand.eq(1), self.data.eq(self.program.data),
                     self.address.eq(operand_base + header.targets + target)]
+                m.next = "fetch"
                 with m.If(self.ready):
-                    m.d.sync += target.eq(target + 1)
-                    m.next = "fetch"
+                    m.d.sync += [target.eq(target + 1), fetch.eq(fetch + 1)]
                     with m.If(target == header.target_words):
                         m.next = "sample"
             with m.State("sample"):

@@ -1,8 +1,8 @@
 """Counting equal bits under a mask, and summing the counts of a row word by word.
 
-    weight, value, mask ─► 16 × masked XNOR ─► 7 + 7 + 1 + 1 bits ─► count of 15, 1 bit ─► + ─┬─► total
-                                           register             register            ▲  │
-                                                                                    └──┴─ sum (register)
+    weight, value, mask ─► 16 × masked XNOR ─► 7 + 7 + 1 + 1 bits ─► count of 15, 1 bit ─► + ─► total ─┐
+                                           register             register            ▲      register │
+                                                                                    └───────────────┘
 
 The shape follows the cells. A full adder of single bits costs two LUTs, but a carry chain adds a bit for one:
 so the tree stops at two counts of seven, one carry chain adds these and a fifteenth bit, and the last bit is
@@ -22,7 +22,8 @@ class DotAccumulator(wiring.Component):
     `total = Σ popcount(mask & ~(weight ^ value))`. A 1 bit of `weight` and `value` is +1, a 0 bit -1, so
     `2·total - Σ popcount(mask)` is the sum of the products under the mask (Eq. 2–7).
 
-    Takes a word a cycle; nothing stalls it. A sum may follow a sum without a pause.
+    Takes a word a cycle; nothing stalls it. Between two sums there is a cycle without a word, in which `total` is taken
+    and `clear` given.
 
     Measured with 16-bit words and 11-bit sums, in chains of elements of 16 rows and 2 samples, placed; cells
     per bit and cycle with the weight's register and a shift chain that takes `total` away: 4.4 on UP5K at
@@ -39,15 +40,16 @@ class DotAccumulator(wiring.Component):
     -------
     weight, value, mask : In(width)
         The word.
-    compute, last : In(1)
-        `latency` cycles behind the word: it counts; it is the last of its sum. Without `compute`, `last` does
-        nothing.
+    compute : In(1)
+        Two cycles behind the word: it counts.
+    clear : In(1)
+        Begin another sum; not together with `compute`.
     total : Out(sum_width)
-        With `compute`: the sum up to this word. Combinational from registers; worth taking with `last`.
+        The sum, from `latency` cycles behind its last word until `clear`.
     """
 
-    latency = 2
-    """Cycles from a word to its `compute`, `last` and `total`."""
+    latency = 3
+    """Cycles from a word to a `total` that has it."""
 
     def __init__(self, *, width: int = 16, sum_width: int):
         if not 1 <= width <= 16:
@@ -61,7 +63,7 @@ class DotAccumulator(wiring.Component):
             "value": In(width),
             "mask": In(width),
             "compute": In(1),
-            "last": In(1),
+            "clear": In(1),
             "total": Out(sum_width),
         })
 
@@ -84,13 +86,11 @@ class DotAccumulator(wiring.Component):
             count.eq((Cat(single, low) + Cat(single, high)) >> 1),
             carry.eq(spare),
         ]
-        running = Signal(self.sum_width)
-        m.d.comb += self.total.eq((Cat(carry, running) + Cat(carry, count)) >> 1)
         with m.If(self.compute):
-            m.d.sync += running.eq(self.total)
-        # Not nested in the above, or synthesis makes it logic instead of the registers' reset.
-        with m.If(self.compute & self.last):
-            m.d.sync += running.eq(0)
+            m.d.sync += self.total.eq((Cat(carry, self.total) + Cat(carry, count)) >> 1)
+        # Not nested, so that it is a reset in the same breath as the domain's and not logic in front of the register.
+        with m.If(self.clear):
+            m.d.sync += self.total.eq(0)
         return m
 
 

@@ -30,7 +30,7 @@ BUFFERED = 1 << 15
 class Field(NamedTuple):
     """A field of a record: its width, and what is added to a buffered one on odd batches.
 
-    `buffer` is "" for a field that is not buffered, else the name of an earlier field or "one".
+    `buffer` is "" for a field that is not buffered, else "one" or the name of an earlier field of the loader's record.
     """
 
     width: int
@@ -38,7 +38,8 @@ class Field(NamedTuple):
 
 
 LOADER = {
-    "stride": Field(15), "double": Field(1), "operand_frame": Field(12), "verdict_frame": Field(12), "target_words": Field(8),
+    "stride": Field(15), "double": Field(1), "operand_frame": Field(12), "rank_frame": Field(12),
+    "verdict_frame": Field(12), "target_words": Field(8),
     "prototypes": Field(10), "prototype_shift": Field(4), "replay_stride": Field(8), "replay_region": Field(8, "replay_stride"),
     "inputs": Field(15, "stride"), "targets": Field(15, "stride"), "label": Field(12, "one"), "first_phase": Field(10),
 }
@@ -48,8 +49,8 @@ stride, replay_stride
     Added on odd batches to buffered operand offsets and to the inputs' replay region.
 double
     The next batch may be loaded while this one is in the array.
-operand_frame, verdict_frame
-    Size of a pass's frame.
+operand_frame, rank_frame, verdict_frame
+    Size of a pass's frame in each memory.
 target_words, prototypes, prototype_shift
     Words of a prototype, address of class 0's, and log2 of the distance between classes.
 inputs, targets, label
@@ -62,14 +63,12 @@ SLOT = 16
 """Layers' records lie at multiples of this address."""
 
 PHASE = {
-    "stride": Field(15),
     "backward": Field(1), "classify": Field(1), "select": Field(1), "rank_write": Field(1), "rank_shift": Field(2), "pass_major": Field(1), "chase": Field(1),
     "paired": Field(1), "keep_value": Field(1), "keep_paired": Field(1), "keep_gate": Field(1), "write_value": Field(1), "write_paired": Field(1),
     "write_gate": Field(1), "replay": Field(1),
     "tile": Field(12), "tile_word_step": Field(12), "tile_block_step": Field(12), "words": Field(8), "blocks": Field(8), "last_rows": Field(4),
     "tail": Field(16), "gate": Field(12), "operand": Field(15, "stride"), "keep_value_offset": Field(15, "stride"), "pair_offset": Field(15, "stride"), "write_offset": Field(15, "stride"),
-    "rank": Field(12), "group": Field(6), "verdict": Field(12), "label": Field(12, "one"), "pace": Field(8), "operand_frame": Field(12), "rank_frame": Field(12),
-    "verdict_frame": Field(12), "replay_region": Field(8), "next": Field(10), "end_infer": Field(1), "end": Field(1),
+    "rank": Field(12), "group": Field(6), "verdict": Field(12), "label": Field(12, "one"), "pace": Field(8), "replay_region": Field(8), "next": Field(10), "end_infer": Field(1), "end": Field(1),
 }
 """Fields of a phase of the array. Counts and sizes are one less than they say (`words`, `blocks`, `last_rows`,
 `group`), `pace`, the least cycles from job to job, is two less.
@@ -95,7 +94,7 @@ end, end_infer
 
 LAYER = {
     "last": Field(1), "counter": Field(16), "words": Field(12), "tile": Field(12), "tile_block_step": Field(12), "rows": Field(12), "group": Field(6), "verdict": Field(12),
-    "verdict_frame": Field(12), "replay_stride": Field(8), "replay_region": Field(8, "replay_stride"), "tail": Field(9),
+    "replay_region": Field(8, "replay_stride"), "tail": Field(9),
     "reinforce": Field(1), "reinforce_mask": Field(8),
 }
 """Fields of a layer for the updater; `words`, `rows`, `group` are one less than they say.
@@ -262,8 +261,7 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
     _fits("rank_words", passes * rank_frame, array.rank_words)
 
     drain = TILE
-    common = {"stride": stride, "operand_frame": frame, "rank_frame": rank_frame, "verdict_frame": verdict_frame}
-    plain = dict.fromkeys(PHASE, 0) | common
+    plain = dict.fromkeys(PHASE, 0)
     phases = []
     for layer in range(depth):
         last = layer == depth - 1
@@ -309,8 +307,8 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
     _fits("program_words", prototypes + (classes << prototype_shift), array.program_words)
 
     memory = encode(
-        LOADER, stride=stride, double=buffers == 2, operand_frame=frame, verdict_frame=verdict_frame,
-        target_words=words[-1] - 1, prototypes=prototypes, prototype_shift=prototype_shift,
+        LOADER, stride=stride, double=buffers == 2, operand_frame=frame, rank_frame=rank_frame,
+        verdict_frame=verdict_frame, target_words=words[-1] - 1, prototypes=prototypes, prototype_shift=prototype_shift,
         replay_stride=entries[0], replay_region=BUFFERED, inputs=inputs_offset, targets=pairs[-1], label=(result + 1) | buffered,
         first_phase=first_phase)
     for layer in [*range(depth - 1, -1, -1), depth]:
@@ -320,7 +318,6 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
             LAYER, last=layer == 0, counter=counters[layer], words=row_words[layer] - 1, tile=tiles[layer],
             tile_block_step=pitch[layer], rows=(widths[layer + 1] if trained else classes) - 1,
             group=network.groups[layer] - 1 if trained else 0, verdict=verdicts[layer] if trained else 0,
-            verdict_frame=verdict_frame, replay_stride=entries[0],
             replay_region=BUFFERED if layer == 0 else replay[layer - 1] if trained else 0,
             tail=(widths[layer] - 1) % lanes + 1, reinforce=network.reinforcement > 0,
             reinforce_mask=max(0, network.reinforcement - 1))

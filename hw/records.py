@@ -81,6 +81,8 @@ class RecordReader(wiring.Component):
         Read the record at `base`.
     parity : In(1)
         On an odd batch, add to the fields marked buffered.
+    steps : In
+        What to add for each buffer but "one".
     busy : Out(1)
         From the cycle after `start` until all fields are there.
     o : Out
@@ -92,11 +94,13 @@ class RecordReader(wiring.Component):
         self.layout = layout
         widths = {name: field.width for name, field in layout.items()} | (shapes or {})
         self.fields = data.StructLayout(widths)
+        self.buffers = sorted({field.buffer for field in layout.values()} - {"", "one"})
         super().__init__({
             "program": Out(ProgramPort(config)),
             "start": In(1),
             "base": In(range(config.program_words)),
             "parity": In(1),
+            "steps": In(data.StructLayout({name: 15 for name in self.buffers})),
             "busy": Out(1),
             "o": Out(self.fields),
         })
@@ -129,7 +133,7 @@ class RecordReader(wiring.Component):
         sums = {}
         for field in self.layout.values():
             if field.buffer and field.buffer not in sums:
-                step = 1 if field.buffer == "one" else self.o[field.buffer]
+                step = 1 if field.buffer == "one" else self.steps[field.buffer]
                 sums[field.buffer] = moved = Signal(15, name=f"plus_{field.buffer}")
                 m.d.comb += moved.eq(word[:15] + Mux(flagged, step, 0))
         places = positions(self.layout)

@@ -61,26 +61,31 @@ class ReplayMemory(wiring.Component):
         words = config.update_words
         part_bits = ceil_log2(words)
 
+        # Signs come with `arrive`; of several lanes all but the first wait for their turn.
         place = Signal(CopyLayout(config))
-        waiting = Signal(data.ArrayLayout(TILE, config.lanes))
-        left = Signal(range(config.lanes + 1))
-        with m.If(left != 0):
-            m.d.sync += [left.eq(left - 1), place.sample.eq(place.sample + 1)]
-            for lane in range(config.lanes):
-                m.d.sync += waiting[lane].eq(waiting[lane + 1] if lane + 1 < config.lanes else 0)
+        waiting = Signal(data.ArrayLayout(TILE, config.lanes - 1))
+        left = Signal(range(config.lanes))
+        copying = Signal()
+        m.d.comb += [copying.eq(self.arrive | (left != 0)), self.ready.eq(~copying)]
+        with m.If(copying):
+            m.d.sync += place.sample.eq(place.sample + 1)
+        with m.If(self.arrive):
+            m.d.sync += left.eq(config.lanes - 1)
+            m.d.sync += [waiting[lane].eq(self.signs[lane + 1]) for lane in range(config.lanes - 1)]
+        with m.Elif(left != 0):
+            m.d.sync += left.eq(left - 1)
+            m.d.sync += [waiting[lane].eq(waiting[lane + 1]) for lane in range(config.lanes - 2)]
         with m.If(self.copy):
             m.d.sync += place.eq(self.i_copy)
-        with m.If(self.arrive):
-            m.d.sync += [waiting.eq(self.signs), left.eq(config.lanes)]
-        m.d.comb += self.ready.eq(left == 0)
+        next_signs = Mux(self.arrive, self.signs[0], waiting[0]) if config.lanes > 1 else self.signs[0]
 
         enable, word, part, sample, value = Signal(), Signal(8), Signal(part_bits), Signal(5), Signal(TILE)
         m.d.comb += [
-            enable.eq(Mux(left != 0, ~place.sample[5], self.write)),
-            word.eq(Mux(left != 0, place.word, self.word)),
-            part.eq(Mux(left != 0, place.part, self.part)),
-            sample.eq(Mux(left != 0, place.sample, self.sample)),
-            value.eq(Mux(left != 0, waiting[0], self.data)),
+            enable.eq(Mux(copying, ~place.sample[5], self.write)),
+            word.eq(Mux(copying, place.word, self.word)),
+            part.eq(Mux(copying, place.part, self.part)),
+            sample.eq(Mux(copying, place.sample, self.sample)),
+            value.eq(Mux(copying, next_signs, self.data)),
         ]
         outputs = []
         for number in range(words):

@@ -20,7 +20,7 @@ __all__ = ["RowLayout", "RowScan"]
 def RowLayout(config: ArrayConfig) -> data.StructLayout:
     """A row to update: its number, first counter word, first tile, the samples (bit μ), and those that step up."""
     return data.StructLayout({
-        "row": 12, "counter": range(config.counter_words), "tile": range(config.tiles),
+        "row": config.sum_width, "counter": range(config.counter_words), "tile": range(config.tiles),
         "mask": MAX_BATCH, "up": MAX_BATCH})
 
 
@@ -47,12 +47,12 @@ class RowScan(wiring.Component):
         self.config = config
         super().__init__({
             "start": In(1),
-            "rows": In(12),
+            "rows": In(config.sum_width),
             "group": In(MEMBER_BITS),
             "verdict": In(range(config.winner_words)),
             "verdict_frame": In(range(config.winner_words)),
             "counter": In(range(config.counter_words)),
-            "words": In(12),
+            "words": In(range(config.row_words)),
             "tile": In(range(config.tiles)),
             "tile_block_step": In(range(config.tiles)),
             "triggered": In(MAX_BATCH),
@@ -71,7 +71,7 @@ class RowScan(wiring.Component):
 
         # Asking: a row at a time, its passes one after the other.
         asking = Signal()
-        row, member = Signal(12), Signal(MEMBER_BITS)
+        row, member = Signal(config.sum_width), Signal(MEMBER_BITS)
         pass_ = Signal(range(max(2, config.passes)))
         group_address = Signal(range(config.winner_words))
         address = Signal(range(config.winner_words))
@@ -125,23 +125,32 @@ class RowScan(wiring.Component):
         m.d.comb += [push.eq(complete & (wins != 0)), dropped.eq(complete & (wins == 0))]
         with m.If(self.start):
             m.d.sync += [found.row.eq(0), found.counter.eq(self.counter), found.tile.eq(self.tile)]
-        with m.If(complete):
+        # With one row ahead, the row waits where it was gathered; else it moves on at once.
+        advance = complete if ahead > 1 else taken | dropped
+        with m.If(advance):
             m.d.sync += [found.row.eq(found.row + 1), found.counter.eq(found.counter + self.words + 1)]
             with m.If(found.row[:4] == TILE - 1):
                 m.d.sync += found.tile.eq(found.tile + self.tile_block_step)
         m.d.comb += [found.mask.eq(wins), found.up.eq(up)]
 
-        # A chain of `ahead` places; there is always room for what has been asked.
-        source, source_valid, previous_free = found, push, None
-        for number in range(ahead):
-            place, full = Signal(RowLayout(config), name=f"place_{number}"), Signal(name=f"full_{number}")
-            free = Signal(name=f"free_{number}")
-            if previous_free is not None:
-                m.d.comb += previous_free.eq(free | ~full)
-            previous_free = free
-            with m.If(free | ~full):
-                m.d.sync += [full.eq(source_valid), place.eq(source)]
-            source, source_valid = place, full
+        if ahead == 1:
+            source, source_valid, free = found, Signal(), Signal()
+            with m.If(push):
+                m.d.sync += source_valid.eq(1)
+            with m.If(taken):
+                m.d.sync += source_valid.eq(0)
+        else:
+            # A chain of `ahead` places; there is always room for what has been asked.
+            source, source_valid, previous_free = found, push, None
+            for number in range(ahead):
+                place, full = Signal(RowLayout(config), name=f"place_{number}"), Signal(name=f"full_{number}")
+                free = Signal(name=f"free_{number}")
+                if previous_free is not None:
+                    m.d.comb += previous_free.eq(free | ~full)
+                previous_free = free
+                with m.If(free | ~full):
+                    m.d.sync += [full.eq(source_valid), place.eq(source)]
+                source, source_valid = place, full
         m.d.comb += [
             free.eq(self.o.ready),
             self.o.valid.eq(source_valid),

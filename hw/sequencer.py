@@ -10,7 +10,7 @@ A phase begins when the one before has left the array. The phases themselves, an
 memory: another network, or another rule, is another program.
 """
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -40,6 +40,8 @@ class Sequencer(wiring.Component):
         Something of the last batch still keeps the next from starting.
     first_phase, passes, parity : In
         Where the program begins; passes and parity of the batch, as the run is taken.
+    stride, operand_frame, rank_frame, verdict_frame : In
+        Of the loader's record.
     update_busy, update_block : In
         Rows are still being updated; those of blocks below `update_block` no longer, in the layer that is chased.
     results_busy : In(1)
@@ -58,8 +60,8 @@ class Sequencer(wiring.Component):
         It learns.
     classified, trained : Out(1)
         One cycle: the batch's results, its winners are complete.
-    result_address, result_frame : Out
-        With `classified`: where the results begin in the verdict memory, and how far apart the passes are.
+    result_address : Out
+        With `classified`: where the results begin in the verdict memory.
     forward, backward : Out(1)
         The array is at work in a phase of sums or logits, of votes (for the statistics).
     """
@@ -73,6 +75,10 @@ class Sequencer(wiring.Component):
             "first_phase": In(range(config.program_words)),
             "passes": In(range(config.passes + 1)),
             "parity": In(1),
+            "stride": In(range(config.operand_words)),
+            "operand_frame": In(range(config.operand_words)),
+            "rank_frame": In(range(config.rank_words)),
+            "verdict_frame": In(range(config.winner_words)),
             "update_busy": In(1),
             "update_block": In(8),
             "results_busy": In(1),
@@ -86,7 +92,6 @@ class Sequencer(wiring.Component):
             "learning": Out(1),
             "classified": Out(1),
             "result_address": Out(range(config.winner_words)),
-            "result_frame": Out(range(config.winner_words)),
             "trained": Out(1),
             "forward": Out(1),
             "backward": Out(1),
@@ -101,8 +106,9 @@ class Sequencer(wiring.Component):
             "tile": range(config.tiles), "tile_word_step": range(config.tiles),
             "tile_block_step": range(config.tiles), "gate": config.sum_width, "operand": operand_shape,
             "keep_value_offset": operand_shape, "pair_offset": operand_shape, "write_offset": operand_shape,
-            "rank": rank_shape, "verdict": verdict_shape, "label": verdict_shape, "operand_frame": operand_shape,
-            "rank_frame": rank_shape, "verdict_frame": verdict_shape, "next": range(config.program_words)})
+            "rank": rank_shape, "verdict": verdict_shape, "label": verdict_shape,
+            "next": range(config.program_words)})
+        m.d.comb += record.steps.stride.eq(self.stride)
         phase = record.o
         wiring.connect(m, wiring.flipped(self.program), record.program)
         passes, parity = Signal.like(self.passes), Signal()
@@ -143,8 +149,8 @@ class Sequencer(wiring.Component):
 
         def next_pass():
             return [
-                operand_base.eq(operand_base + phase.operand_frame), rank_base.eq(rank_base + phase.rank_frame),
-                verdict_base.eq(verdict_base + phase.verdict_frame), sample.eq(sample + config.samples),
+                operand_base.eq(operand_base + self.operand_frame), rank_base.eq(rank_base + self.rank_frame),
+                verdict_base.eq(verdict_base + self.verdict_frame), sample.eq(sample + config.samples),
                 pass_.eq(pass_ + 1)]
 
         finish = Signal()
@@ -244,7 +250,7 @@ class Sequencer(wiring.Component):
             self.backward.eq(self.running & ~waiting & phase.backward),
         ]
 
-        m.d.comb += [self.result_address.eq(phase.verdict), self.result_frame.eq(phase.verdict_frame)]
+        m.d.comb += self.result_address.eq(phase.verdict)
 
         # Drain: 16 rows, from `sum_delay` after the last word.
         delay = config.read_latency + Column.sum_delay
@@ -256,71 +262,68 @@ class Sequencer(wiring.Component):
         m.d.comb += summed.eq(token)
         row = Signal(range(TILE))
         last_rows = Signal()
-        value_address, gate_address = Signal(operand_shape), Signal(operand_shape)
-        value_odd = Signal()
-        copy = Signal(CopyLayout(config))
         over = Signal()
         last_row = Signal()
-        next_row = Signal(range(TILE))
         m.d.comb += [
             last_row.eq(last_rows & (row == phase.last_rows)),
             drain.first.eq(drain.valid & (row == 0)),
             drain.pad.eq(over),
             drain.group_first.eq(drain.member == 0),
             drain.group_last.eq((drain.member == phase.group) | last_row),
-            next_row.eq(row + 1),
         ]
         with m.If(drain.valid):
-            m.d.sync += [row.eq(next_row), drain.rank_address.eq(drain.rank_address + 1)]
+            m.d.sync += row.eq(row + 1)
             with m.If(~over):
                 m.d.sync += drain.member.eq(drain.member + 1)
                 with m.If(drain.group_last):
-                    m.d.sync += [drain.member.eq(0), drain.verdict_address.eq(drain.verdict_address + 1)]
+                    m.d.sync += drain.member.eq(0)
             with m.If(last_row):
                 m.d.sync += over.eq(1)
             with m.If(row == TILE - 1):
                 m.d.sync += drain.valid.eq(0)
-        part_bits = ceil_log2(max(1, config.update_words))
         with m.If(summed):
-            m.d.sync += [
-                drain.valid.eq(1), row.eq(0), over.eq(0), last_rows.eq(job.last),
-                drain.rank_address.eq(job.rank + phase.rank + (job.block << 4)),
-                value_address.eq(job.operand + phase.write_offset
-                                 + Mux(phase.write_paired, job.block, job.block >> 1)),
-                value_odd.eq(~phase.write_paired & job.block[0]),
-                gate_address.eq(job.operand + phase.pair_offset + job.block),
-                copy.word.eq(phase.replay_region + (job.block >> part_bits)),
-                copy.part.eq(job.block[:part_bits]), copy.sample.eq(job.sample),
-            ]
+            m.d.sync += [drain.valid.eq(1), row.eq(0), over.eq(0), last_rows.eq(job.last)]
             with m.If(job.block == 0):
-                m.d.sync += [drain.member.eq(0), drain.verdict_address.eq(job.verdict + phase.verdict)]
+                m.d.sync += drain.member.eq(0)
 
-        # Writes: the value word three, the gate word four cycles behind the sixteenth row.
-        verdict_tokens = Cat(drain.valid & ~drain.pad & drain.group_last & (phase.select | phase.classify))
-        last_drain = Signal()
-        m.d.comb += last_drain.eq(drain.valid & (row == TILE - 1))
-        kept_gate_address = Signal(operand_shape)
-        kept_value_address = Signal(operand_shape)
-        kept_odd = Signal()
-        kept_copy = Signal(CopyLayout(config))
-        with m.If(last_drain):
-            m.d.sync += [kept_value_address.eq(value_address), kept_gate_address.eq(gate_address),
-                         kept_odd.eq(value_odd), kept_copy.eq(copy)]
-        ends = last_drain
-        for _ in range(3):
-            following, later = Signal(), Signal()
-            m.d.sync += [following.eq(ends), later.eq(verdict_tokens)]
-            ends, verdict_tokens = following, later
-        gate_turn = Signal()
-        m.d.sync += gate_turn.eq(ends)
+        # What is read or written late has its address late.
+        begins, rows = [summed], [drain.valid]
+        verdicts, ends = [drain.valid & ~over & drain.group_last], [drain.valid & (row == TILE - 1)]
+        for tokens in (begins, rows, verdicts, ends):
+            for _ in range(4):
+                token = Signal()
+                m.d.sync += token.eq(tokens[-1])
+                tokens.append(token)
+        with m.If(Mux(phase.backward, begins[1], begins[3])):
+            m.d.sync += drain.rank_address.eq(job.rank + phase.rank + (job.block << 4))
+        with m.Elif(Mux(phase.backward, rows[1], rows[3])):
+            m.d.sync += drain.rank_address.eq(drain.rank_address + 1)
+        with m.If(begins[3] & (job.block == 0)):
+            m.d.sync += drain.verdict_address.eq(job.verdict + phase.verdict)
+        with m.Elif(verdicts[3]):
+            m.d.sync += drain.verdict_address.eq(drain.verdict_address + 1)
+        m.d.comb += self.verdict_write.eq(verdicts[3] & (phase.select | phase.classify))
+
+        # Writes: the value word three, the gate word four cycles behind the sixteenth row. The job's place is kept
+        # from a time when the next job has not begun to drain, nor its last words been issued.
+        late = Signal(data.StructLayout({"operand": operand_shape, "sample": 6, "block": 8}))
+        with m.If(drain.valid & (row == 4)):
+            m.d.sync += [late[name].eq(job[name]) for name in late.shape().members]
+        part_bits = ceil_log2(max(1, config.update_words))
+        paired = Signal()
+        m.d.comb += paired.eq(ends[3] | phase.write_paired)
+        m.d.sync += [
+            write.address.eq(late.operand + Mux(ends[3], phase.pair_offset, phase.write_offset)
+                             + Mux(paired, late.block, late.block >> 1)),
+            write.odd.eq(ends[3] | (~phase.write_paired & late.block[0])),
+        ]
         m.d.comb += [
-            self.verdict_write.eq(verdict_tokens),
-            write.value.eq(ends & phase.write_value),
-            write.gate.eq(gate_turn & phase.write_gate),
-            write.odd.eq(Mux(gate_turn, 1, kept_odd)),
-            write.address.eq(Mux(gate_turn, kept_gate_address, kept_value_address)),
+            write.value.eq(ends[3] & phase.write_value),
+            write.gate.eq(ends[4] & phase.write_gate),
             write.copy.eq(write.value & phase.replay),
             self.copy.eq(write.copy),
-            self.o_copy.eq(kept_copy),
+            self.o_copy.word.eq(phase.replay_region + (late.block >> part_bits)),
+            self.o_copy.part.eq(late.block[:part_bits]),
+            self.o_copy.sample.eq(late.sample),
         ]
         return m

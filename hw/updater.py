@@ -35,6 +35,8 @@ class Updater(wiring.Component):
         Update with the batch whose winners are complete: number of its first sample, and its parity.
     triggered : In(32)
         Its samples that update; to be still while `busy`.
+    verdict_frame, replay_stride : In
+        Of the loader's record.
     busy : Out(1)
         From the cycle after `start`, or after a row transfer was taken, until all is written.
     updating : Out(1)
@@ -67,6 +69,8 @@ class Updater(wiring.Component):
             "time": In(8),
             "parity": In(1),
             "triggered": In(MAX_BATCH),
+            "verdict_frame": In(range(config.winner_words)),
+            "replay_stride": In(8),
             "busy": Out(1),
             "updating": Out(1),
             "block": Out(8),
@@ -97,16 +101,18 @@ class Updater(wiring.Component):
         config = self.config
         lanes, bits = config.update_lanes, config.counter_bits
         counter_shape, tile_shape = range(config.counter_words), range(config.tiles)
+        m.submodules.scan = scan = RowScan(config)
         m.submodules.record = record = RecordReader(config, LAYER, {
             "counter": counter_shape, "tile": tile_shape, "tile_block_step": tile_shape,
-            "verdict": range(config.winner_words), "verdict_frame": range(config.winner_words)})
+            "verdict": range(config.winner_words), "rows": config.sum_width, "words": range(config.row_words),
+            "tail": range(config.update_lanes + 1)})
         layer = record.o
+        m.d.comb += [record.steps.replay_stride.eq(self.replay_stride), scan.verdict_frame.eq(self.verdict_frame)]
         wiring.connect(m, wiring.flipped(self.program), record.program)
-        m.submodules.scan = scan = RowScan(config)
         m.submodules.counters = memory = CounterMemory(config)
         m.d.comb += [
             getattr(scan, name).eq(layer[name])
-            for name in ("rows", "group", "verdict", "verdict_frame", "counter", "words", "tile", "tile_block_step")]
+            for name in ("rows", "group", "verdict", "counter", "words", "tile", "tile_block_step")]
         m.d.comb += [
             scan.triggered.eq(self.triggered), scan.reply.eq(self.reply),
             self.query.eq(scan.query), self.query_address.eq(scan.address), self.query_member.eq(scan.member),
@@ -118,7 +124,7 @@ class Updater(wiring.Component):
         mask, up, rest = Signal(MAX_BATCH), Signal(MAX_BATCH), Signal(MAX_BATCH)
         phase = Signal(8)
         place = Signal(data.StructLayout({"counter": counter_shape, "tile": tile_shape, "half": 1, "row": 4}))
-        word = Signal(12)
+        word = Signal(max(config.sum_width, range(config.row_words).stop.bit_length()))
 
         # Stage I picks the next sample; stage A reads; stage E steps, `read_latency` later; then the word is written.
         step_layout = data.StructLayout({
@@ -265,7 +271,8 @@ class Updater(wiring.Component):
 
         # The layers of a batch, last to first; or one row for the host.
         slot = Signal(4)
-        request = Signal.like(self.i_row.payload)
+        request = Signal(data.StructLayout({
+            "row": config.sum_width, "first": range(config.row_words), "words": range(config.row_words + 1), "write": 1}))
         left = Signal(range(lanes + 1))
         latency = Signal(range(config.read_latency + 2))
         m.d.comb += [record.parity.eq(self.parity), record.base.eq(Cat(
@@ -279,7 +286,8 @@ class Updater(wiring.Component):
                     m.d.comb += self.i_row.ready.eq(1)
                     with m.If(self.i_row.valid):
                         m.d.sync += [
-                            self.busy.eq(1), request.eq(self.i_row.payload), slot.eq(self.i_row.payload.layer)]
+                            self.busy.eq(1), slot.eq(self.i_row.payload.layer),
+                            *(request[name].eq(self.i_row.payload[name]) for name in request.shape().members)]
                         m.next = "row"
             with m.State("layer"):
                 with m.If(self.triggered == 0):
