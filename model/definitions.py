@@ -117,7 +117,7 @@ FASHION = [
 
 
 
-def _local(width: int, group: int, published: float, bar: float, **fields) -> Experiment:
+def _local(width: int, members: int, published: float, bar: float, **fields) -> Experiment:
     """The local rule on Random Prototypes as published: one draw of 12,000 samples, 10,000 of them to train on,
     p = 0.44, 50 epochs, the score is the last epoch's. Nothing is chosen by the validation part, so it is small.
     """
@@ -135,7 +135,7 @@ def _local(width: int, group: int, published: float, bar: float, **fields) -> Ex
                 "resplit": True,
             },
             "rule": "local",
-            "network": {"layers": [0, width, width], "group": group, "margin_ratio": 0.25},
+            "network": {"layers": [0, width, width], "group": members, "margin_ratio": 0.25},
             "batch": 100,
             "epochs": 50,
             "seeds": FIVE,
