@@ -41,8 +41,6 @@ CELLS = Path(__file__).parent / "cells"
 
 _TOP = "top"
 _PARAMETERS_FILE = "parameters.json"
-_CELLS = Path(__file__).parent / "cells"
-"""Behaviour of cells that some chips have and synthesis knows, by name."""
 _NEEDED = ("g++", "make", "perl")
 """Programs that compiling needs and that no Python package brings; Debian's packages have the same names."""
 
