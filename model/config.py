@@ -103,6 +103,11 @@ class NetworkConfig:
         return (1 << (self.counter_bits - 1)) - 1
 
     @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """Shapes of W_1 … W_L: `(K_l, K_{l-1})`."""
+        return list(zip(self.layers[1:], self.layers[:-1], strict=True))
+
+    @property
     def weight_count(self) -> int:
         """Trained weights in all layers."""
         return sum(a * b for a, b in zip(self.layers[:-1], self.layers[1:], strict=True))

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import StratifiedKFold, train_test_split
 
 from .encode import DistributiveThermometerEncoder, Encoder, GlobalMedianEncoder, ThresholdEncoder
+from .random import EXPANSION, generator
 from .series import Series, read_series
 from .sources import FILES, fetch
 
@@ -24,6 +25,7 @@ __all__ = [
     "Part",
     "archive",
     "archive_series",
+    "archive_steps",
     "dataset_names",
     "digits",
     "images",
@@ -262,6 +264,40 @@ def archive(
         Part(encoder.transform(test.last(window)), test_labels),
         classes,
     )
+
+
+def archive_steps(
+    name: str,
+    data_dir: str | os.PathLike | None = None,
+    *,
+    window: int,
+    width: int,
+    bits: int = 16,
+    folds: int = 3,
+    split_seed: int = SPLIT_SEED,
+) -> Dataset:
+    """A time-series data set for a recurrent network: one fold of a cross-validation over both of its parts.
+
+    The test part is fold number `split_seed mod folds` of the stratified partition number `split_seed // folds`;
+    a tenth of the rest serves as validation part. Every value of the last `window` steps gets a thermometer code
+    of `bits` quantiles of the training part, the same at every step; the code of a step is then expanded to
+    `width` inputs by a fixed random ±1 matrix, sign(E x). Input `t · width + i`. Errors as `archive_series`.
+    """
+    train, test = archive_series(name, data_dir)
+    classes, (train_labels, test_labels) = encode_labels(train, test)
+    values = np.concatenate([train.last(window), test.last(window)])
+    labels = np.concatenate([train_labels, test_labels])
+    partition, fold = divmod(split_seed, folds)
+    cutter = StratifiedKFold(folds, shuffle=True, random_state=partition)
+    rest, held = list(cutter.split(values, labels))[fold]
+    kept, choosing = split_indices(labels[rest], max(len(classes), len(rest) // 10), seed=partition)
+    steps = values.reshape(-1, values.shape[2])
+    encoder = DistributiveThermometerEncoder(bits).fit(values[rest[kept]].reshape(-1, values.shape[2]))
+    code = encoder.transform(steps).astype(np.float32)
+    expansion = generator(SPLIT_SEED, EXPANSION).choice(np.array([-1, 1], dtype=np.float32), (code.shape[1], width))
+    inputs = np.where(code @ expansion >= 0, 1, -1).astype(np.int8).reshape(len(labels), window * width)
+    parts = (Part(inputs[index], labels[index]) for index in (rest[kept], rest[choosing], held))
+    return Dataset(name, *parts, classes)
 
 
 def encode_labels(train: Series, *others: Series) -> tuple[tuple[str, ...], list[np.ndarray]]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .data import ARCHIVE, Dataset, archive, digits, images, random_prototypes
+from .data import ARCHIVE, Dataset, archive, archive_steps, digits, images, random_prototypes
 from .learners import build_learner
 from .trainer import EpochRecord, Training, accuracy
 
@@ -106,7 +106,7 @@ def load_data(spec: dict[str, Any], seed: int, data_dir: str | os.PathLike | Non
     if name in ("fashion-mnist", "mnist"):
         return images(name, data_dir, **options)
     if name in ARCHIVE:
-        return archive(name, data_dir, **options)
+        return (archive_steps if "window" in options else archive)(name, data_dir, **options)
     raise ValueError(f"unknown data set {name!r}")
 
 
@@ -130,7 +130,7 @@ def run(
         return found
     dataset = load_data(experiment.data, seed, data_dir)
     network = dict(experiment.network)
-    network["layers"] = [width or dataset.width for width in network["layers"]]
+    network["layers"] = [width or dataset.width // network.get("window", 1) for width in network["layers"]]
     network |= {"classes": len(dataset.classes), "seed": seed}
     learner = build_learner(experiment.rule, {"network": network, "batch": experiment.batch})
     training = Training(learner, vote_from=experiment.epochs - experiment.votes if experiment.votes else None)

@@ -17,10 +17,15 @@ sign."""
 def initial_counters(layers: tuple[int, ...], seed: int) -> list[np.ndarray]:
     """Counters uniform in {-2 … 1}: one int16 `(K_l, K_{l-1})` array a layer. They fit any `counter_bits` ≥
     2."""
+    return counters_of_shapes(list(zip(layers[1:], layers[:-1], strict=True)), seed)
+
+
+def counters_of_shapes(shapes: list[tuple[int, int]], seed: int) -> list[np.ndarray]:
+    """As `initial_counters`, for weight matrices of any shapes."""
     low, high = INITIAL_COUNTERS
     return [
-        generator(seed, COUNTERS, layer).integers(low, high + 1, size=(width, fan_in), dtype=np.int16)
-        for layer, (fan_in, width) in enumerate(zip(layers[:-1], layers[1:], strict=True))
+        generator(seed, COUNTERS, number).integers(low, high + 1, size=shape, dtype=np.int16)
+        for number, shape in enumerate(shapes)
     ]
 
 

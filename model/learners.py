@@ -18,6 +18,15 @@ from .paper import (
     paper_infer,
     paper_train_batch,
 )
+from .recurrent import (
+    RecurrentConfig,
+    RecurrentCounterConfig,
+    initial_recurrent_paper_state,
+    initial_recurrent_state,
+    recurrent_infer,
+    recurrent_paper_train_batch,
+    recurrent_train_batch,
+)
 from .step import State, infer, train_batch
 
 __all__ = [
@@ -27,6 +36,8 @@ __all__ = [
     "LocalHardwareLearner",
     "LocalPaperLearner",
     "PaperLearner",
+    "RecurrentHardwareLearner",
+    "RecurrentPaperLearner",
     "build_learner",
     "state_arrays",
     "state_from_arrays",
@@ -183,7 +194,7 @@ class PaperLearner:
     def load(self, arrays: dict[str, np.ndarray]) -> None:
         """Take over what `arrays` returned."""
         self.state = PaperState(
-            [np.array(arrays[f"hidden_{layer}"]) for layer in range(1, self.config.depth + 1)],
+            [np.array(arrays[f"hidden_{layer}"]) for layer in range(1, len(self.config.shapes) + 1)],
             np.array(arrays["classifier"]),
             tuple(int(group) for group in arrays["groups"]),
             float(arrays["error"]),
@@ -232,11 +243,47 @@ class LocalPaperLearner(PaperLearner):
         return local_paper_train_batch(self.config, self.state, self.classifiers, inputs, labels).predictions
 
 
+class RecurrentHardwareLearner(HardwareLearner):
+    """BEP-TT on counters (`recurrent.recurrent_train_batch`); arguments as `HardwareLearner`."""
+
+    rule = "recurrent-hardware"
+
+    def __init__(self, config: RecurrentCounterConfig, state: State | None = None, batch: int = 32):
+        super().__init__(config, initial_recurrent_state(config) if state is None else state, batch)
+
+    def train(self, inputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Train on one batch of at most 32; returns its predictions."""
+        return recurrent_train_batch(self.config, self.state, inputs, labels).predictions
+
+    def predict(self, inputs: np.ndarray) -> np.ndarray:
+        """Predicted classes, int64 `(n,)`."""
+        return _in_pieces(lambda piece: recurrent_infer(self.config, self.state, piece), inputs)
+
+
+class RecurrentPaperLearner(PaperLearner):
+    """BEP-TT as published (`recurrent.recurrent_paper_train_batch`); arguments as `PaperLearner`."""
+
+    rule = "recurrent"
+
+    def __init__(self, config: RecurrentConfig, state: PaperState | None = None, batch: int = 100):
+        super().__init__(config, initial_recurrent_paper_state(config) if state is None else state, batch)
+
+    def train(self, inputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Train on one batch; returns its predictions."""
+        return recurrent_paper_train_batch(self.config, self.state, inputs, labels).predictions
+
+    def predict(self, inputs: np.ndarray) -> np.ndarray:
+        """Predicted classes, int64 `(n,)`."""
+        return _in_pieces(lambda piece: recurrent_infer(self.config, self.state, piece), inputs)
+
+
 _RULES: dict[str, tuple[type, type]] = {
     "hardware": (HardwareLearner, NetworkConfig),
     "paper": (PaperLearner, PaperConfig),
     "local": (LocalPaperLearner, PaperConfig),
     "local-hardware": (LocalHardwareLearner, NetworkConfig),
+    "recurrent": (RecurrentPaperLearner, RecurrentConfig),
+    "recurrent-hardware": (RecurrentHardwareLearner, RecurrentCounterConfig),
 }
 
 RULES = tuple(_RULES)
@@ -270,10 +317,10 @@ def state_arrays(state: State) -> dict[str, np.ndarray]:
     return arrays | {"classifier": state.classifier.copy(), "samples": np.int64(state.samples)}
 
 
-def state_from_arrays(config: NetworkConfig, arrays: dict[str, np.ndarray]) -> State:
+def state_from_arrays(config: NetworkConfig | RecurrentCounterConfig, arrays: dict[str, np.ndarray]) -> State:
     """The inverse of `state_arrays`; ValueError when a shape or a counter does not belong to `config`."""
     counters = []
-    for layer, shape in enumerate(zip(config.layers[1:], config.layers[:-1], strict=True), start=1):
+    for layer, shape in enumerate(config.shapes, start=1):
         k = np.array(arrays[f"counters_{layer}"], dtype=np.int16)
         if k.shape != shape:
             raise ValueError(f"counters of layer {layer} must be {shape}, not {k.shape}")

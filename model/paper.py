@@ -99,6 +99,11 @@ class PaperConfig:
         return tuple(math.floor(self.gate_ratio * fan_in) for fan_in in self.layers[:-1])
 
     @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """Shapes of W_1 … W_L: `(K_l, K_{l-1})`."""
+        return list(zip(self.layers[1:], self.layers[:-1], strict=True))
+
+    @property
     def weight_count(self) -> int:
         """Trained weights in all layers."""
         return sum(a * b for a, b in zip(self.layers[:-1], self.layers[1:], strict=True))
@@ -200,7 +205,7 @@ def paper_update_layers(
         saturations += add_steps(h, 2 * matvec((mask * desired[layer]).T, activations[layer].T))
         row_updates += int(np.count_nonzero(mask))
     if row_updates:
-        _reinforce(config, state)
+        paper_reinforce(config, state)
     state.batches += 1
     return row_updates, saturations
 
@@ -231,7 +236,7 @@ def end_paper_epoch(config: PaperConfig, state: PaperState, error: float, improv
         state.groups = tuple(next_group(g, width) for g, width in zip(state.groups, widths, strict=True))
 
 
-def _reinforce(config: PaperConfig, state: PaperState) -> None:
+def paper_reinforce(config: PaperConfig, state: PaperState) -> None:
     """`h ← h + 2·sign(h)` with probability `p_r·sqrt(2/(π·K_{l-1}))·sqrt(E_e)` for each weight by itself.
 
     Drawn as the number of weights first, then which: the same distribution as one draw a weight, at a
