@@ -14,12 +14,14 @@ from rich.table import Table
 
 from .checkpoint import load_checkpoint, save_checkpoint
 from .data import Dataset, dataset_names, load_dataset
+from .experiments_cli import app as experiment_commands
 from .initial import initial_counters
 from .learners import RULES, HardwareLearner, Learner, build_learner
 from .step import visible
 from .trainer import Training, accuracy
 
 app = typer.Typer(help="Train and look at binary networks in the golden model.", no_args_is_help=True)
+app.add_typer(experiment_commands, name="experiments")
 _console = Console(stderr=True)
 
 DataOption = Annotated[str, typer.Option("--data", help=f"Data set: {', '.join(dataset_names())}.")]

@@ -1,0 +1,198 @@
+"""The results document: tables and plots made of saved runs, nothing else."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from .experiments import Experiment, load_runs
+
+__all__ = ["Row", "summarise", "write_report"]
+
+SCORES = {
+    "best": "test, epoch that validates best",
+    "last": "test, last epoch",
+    "majority": "test, majority of the last epochs' weights",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One experiment's runs put together; accuracies in percent, None without a run.
+
+    experiment
+        The definition.
+    runs
+        Number of runs done.
+    mean, deviation
+        Of the experiment's score over its seeds; the sample standard deviation, 0 of a single run.
+    last
+        Mean test accuracy of the last epoch.
+    seconds
+        Mean training time of a run.
+    """
+
+    experiment: Experiment
+    runs: int
+    mean: float | None = None
+    deviation: float | None = None
+    last: float | None = None
+    seconds: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        experiment = self.experiment
+        return {
+            "name": experiment.name,
+            "version": experiment.version,
+            "about": experiment.about,
+            "score": experiment.score,
+            "runs": self.runs,
+            "seeds": len(experiment.seeds),
+            "mean": self.mean,
+            "deviation": self.deviation,
+            "last": self.last,
+            "published": experiment.published,
+            "bar": experiment.bar,
+            "seconds": self.seconds,
+        }
+
+
+def summarise(experiment: Experiment, folder: Path) -> Row:
+    """The row of one experiment from its saved runs."""
+    runs = load_runs(experiment, folder)
+    if not runs:
+        return Row(experiment, 0)
+    scores = 100 * np.array([run[experiment.score] for run in runs])
+    return Row(
+        experiment,
+        len(runs),
+        float(scores.mean()),
+        float(scores.std(ddof=1)) if len(runs) > 1 else 0.0,
+        float(100 * np.mean([run["last"] for run in runs])),
+        float(np.mean([run["seconds"] for run in runs])),
+    )
+
+
+def write_report(experiments: Sequence[Experiment], folder: Path) -> list[Row]:
+    """Write `README.md` and its plots into `folder`, from the runs in it; returns the rows.
+
+    Rows without a run say so. The same runs give the same files.
+    """
+    rows = [summarise(experiment, folder) for experiment in experiments]
+    lines = [
+        "# Results",
+        "",
+        "Written by `bitprop experiments table` from the runs in this folder; every run is one JSON file.",
+        "Accuracies in percent, mean ± sample standard deviation over the seeds. Hyper-parameters were chosen "
+        "without the test part. `runs` counts the seeds done of those asked for.",
+        "",
+    ]
+    for section, members in itertools.groupby(rows, key=lambda row: row.experiment.section):
+        lines += [f"## {section}", "", *_table(list(members)), ""]
+    plots = [*_curves(rows, folder), *_learning_curves(rows, folder)]
+    if plots:
+        lines += ["## Plots", ""]
+        for title, name in plots:
+            lines += [f"![{title}]({name})", ""]
+    (folder / "README.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+    return rows
+
+
+def _table(rows: list[Row]) -> list[str]:
+    percent = lambda value: "–" if value is None else f"{value:.2f}"  # noqa: E731
+    lines = [
+        "| experiment | result | how measured | last epoch | published | bar | runs | command |",
+        "| --- | ---: | --- | ---: | ---: | ---: | ---: | --- |",
+    ]
+    for row in rows:
+        experiment = row.experiment
+        result = "not run" if row.mean is None else f"**{row.mean:.2f}** ± {row.deviation:.2f}"
+        lines.append(
+            f"| {experiment.about} | {result} | {SCORES[experiment.score]} | {percent(row.last)} "
+            f"| {percent(experiment.published)} | {percent(experiment.bar)} | {row.runs}/{len(experiment.seeds)} "
+            f"| `bitprop experiments run {experiment.name}` |"
+        )
+    means = [(row.mean, row.experiment.published) for row in rows if row.mean is not None and row.experiment.published]
+    if len(means) == len(rows) > 1:
+        ours, theirs = np.mean(means, axis=0)
+        lines += ["", f"Mean over these rows: {ours:.2f}; published: {theirs:.2f}."]
+    return lines
+
+
+def _curves(rows: list[Row], folder: Path) -> list[tuple[str, str]]:
+    """One plot for each group of experiments: accuracy against the value that the group varies."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.experiment.group and row.mean is not None:
+            groups.setdefault(row.experiment.group, []).append(row)
+    plots = []
+    for group, members in groups.items():
+        if len(members) < 2:
+            continue
+        members.sort(key=lambda row: row.experiment.value)
+        figure, axes = _figure()
+        values = [row.experiment.value for row in members]
+        means, deviations = [row.mean for row in members], [row.deviation for row in members]
+        axes.errorbar(values, means, deviations, marker="o", capsize=3, label="here")
+        published = [(row.experiment.value, row.experiment.published) for row in members if row.experiment.published]
+        if published:
+            axes.plot(*zip(*published, strict=True), marker="x", linestyle="--", label="published")
+            axes.legend()
+        if min(values) > 0 and max(values) > 8 * min(values):
+            axes.set_xscale("log", base=2)
+            axes.set_xticks(values, [f"{value:g}" for value in values])
+        axes.set_xlabel(GROUPS.get(group, group))
+        axes.set_ylabel("test accuracy, %")
+        plots.append((f"Accuracy: {group}", _save(figure, folder, f"{group}.svg")))
+    return plots
+
+
+def _learning_curves(rows: list[Row], folder: Path) -> list[tuple[str, str]]:
+    """Validation accuracy against the epoch, mean over the seeds, one plot a section."""
+    plots = []
+    for section, members in itertools.groupby(rows, key=lambda row: row.experiment.section):
+        members = [row for row in members if row.runs and row.experiment.group not in GROUPS]
+        if not members:
+            continue
+        figure, axes = _figure()
+        for row in members:
+            curves = np.array([run["validation_curve"] for run in load_runs(row.experiment, folder)])
+            axes.plot(np.arange(1, curves.shape[1] + 1), 100 * curves.mean(axis=0), label=row.experiment.name)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("validation accuracy, %")
+        axes.set_title(section)
+        axes.legend(fontsize="x-small")
+        name = "".join(c if c.isalnum() else "-" for c in section.lower())
+        plots.append((f"Learning curves: {section}", _save(figure, folder, f"learning-{name}.svg")))
+    return plots
+
+
+GROUPS = {
+    "counter-bits": "counter bits B",
+    "batch": "samples a batch",
+    "gate": "gate ν",
+    "members": "members of a group γ",
+}
+"""Axis labels of the groups that vary one setting; they have no learning curves of their own."""
+
+
+def _figure():
+    figure = Figure(figsize=(6.4, 4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.grid(alpha=0.3)
+    return figure, axes
+
+
+def _save(figure: Figure, folder: Path, name: str) -> str:
+    # A fixed salt and no date: the same runs give the same bytes.
+    with matplotlib.rc_context({"svg.hashsalt": "bitprop"}):
+        figure.savefig(folder / name, metadata={"Date": None})
+    return name
