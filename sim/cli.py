@@ -1,0 +1,201 @@
+"""Commands that train on an accelerator: simulated (demo, bench), or on a board (run)."""
+
+import json
+import threading
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from ..hw.program import CapacityError
+from ..model.config import NetworkConfig
+from ..model.data import load_dataset
+from ..model.learners import HardwareLearner
+from ..model.presets import DIGITS_BATCH, digits_network
+from ..model.trainer import Training, accuracy
+from ..synth.accelerator import Accelerator
+from ..synth.boards import BOARDS, find_board
+from ..synth.driver import Device, DeviceError, LinkError, SerialTransport
+from ..synth.replay import PHASES, Comparison, Mismatch, replay
+from .cycles import measure_cycles, model_seconds
+from .demo import DemoSettings, run_demo
+from .runner import BenchError
+from .workload import Workload
+
+__all__ = ["app"]
+
+app = typer.Typer()
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seeds counters, classifier and order of samples.")]
+BoardOption = Annotated[str, typer.Option("--board", help=f"One of {', '.join(BOARDS)}.")]
+_console = Console(stderr=True)
+
+
+class _Screen:
+    """A bar for each task that is at work, and what is done above them. Also without a terminal a line now and
+    then says how far things are."""
+
+    LINES_A_TASK = 5
+
+    def __init__(self):
+        self._bars = Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[detail]}"),
+                              TimeElapsedColumn(), console=_console, transient=True)
+        self._tasks, self._shown, self._lock = {}, {}, threading.Lock()
+
+    def __enter__(self):
+        self._bars.start()
+        return self
+
+    def __exit__(self, kind, error, trace):
+        self._bars.stop()
+
+    def say(self, text: str) -> None:
+        self._bars.console.print(escape(text), highlight=False, soft_wrap=True)
+
+    def progress(self, task: str, done: float, total: float, detail: str = "") -> None:
+        with self._lock:
+            if task not in self._tasks:
+                self._tasks[task] = self._bars.add_task(task, detail="")
+            self._bars.update(
+                self._tasks[task], completed=done, total=total if total > 1 or done else None, detail=escape(detail))
+            if done >= total:
+                self._bars.remove_task(self._tasks.pop(task))
+            step = (int(self.LINES_A_TASK * done / total), detail if total == 1 else "")
+            if not _console.is_terminal and self._shown.get(task) != step:
+                self._shown[task] = step
+                self.say(f"   {task}: {detail or 'done'}")
+
+
+@app.command()
+def demo(
+    quick: Annotated[bool, typer.Option("--quick", help="Some batches on the RTL, the iCEBreaker only.")] = False,
+    seed: SeedOption = 0,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Whole epochs on the RTL: 3, or none if quick.")] = None,
+    as_json: JsonOption = False,
+):
+    """Train digits on the golden model and on the accelerator's RTL, bit for bit the same; build the bitstreams;
+    leave build/demo/report.html and summary.json."""
+    changes: dict[str, Any] = {"seed": seed} | ({"rtl_epochs": epochs} if epochs else {})
+    settings = DemoSettings.quick(**changes) if quick else DemoSettings(**changes)
+    with _Screen() as screen:
+        summary = run_demo(settings, screen)
+    if as_json:
+        print(json.dumps(summary, indent=2))
+    else:
+        _show_summary(summary)
+    if summary["failures"]:
+        _fail("\n".join(summary["failures"]))
+
+
+@app.command()
+def bench(
+    board: BoardOption = "icebreaker",
+    layers: Annotated[str, typer.Option(help="Widths, input first.")] = "256,64,64",
+    classes: Annotated[int, typer.Option(min=2, help="Classes.")] = 10,
+    batch: Annotated[int, typer.Option(min=1, max=32, help="Samples a batch.")] = 32,
+    trigger: Annotated[float, typer.Option(min=0, max=1, help="Part of the samples that triggers.")] = 1.0,
+    as_json: JsonOption = False,
+):
+    """Count the cycles of a trained and of an inferred sample, on the simulated core of a board."""
+    try:
+        chosen = find_board(board)
+        try:
+            widths = tuple(int(width) for width in layers.split(","))
+        except ValueError:
+            raise ValueError(f"--layers must be widths separated by commas, not {layers!r}") from None
+        network = NetworkConfig(layers=widths, classes=classes, counter_bits=chosen.config.counter_bits)
+        workload = Workload(network=network, batch=batch, trigger=trigger)
+        with _console.status(f"{chosen.title}: compiling and counting"):
+            train, infer = measure_cycles(chosen.config, workload)
+            seconds = model_seconds(workload)
+    except (BenchError, CapacityError, ValueError) as error:
+        _fail(str(error))
+    if as_json:
+        print(json.dumps({
+            "board": board, "layers": list(widths), "classes": classes, "batch": batch, "trigger": trigger,
+            "clock_mhz": chosen.clock_hz / 1e6, "bit_ops": chosen.config.bit_ops, "train": train.to_dict(),
+            "infer": infer.to_dict(), "model_seconds_per_sample": seconds}, indent=2))
+        return
+    table = Table(f"cycles a sample, {layers}, batch {batch}, {trigger:.0%} triggered", "trained", "inferred")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for phase in PHASES:
+        table.add_row(phase, *(f"{count.phases[phase]:.1f}" for count in (train, infer)))
+    table.add_row("between batches", *(f"{count.cycles - sum(count.phases.values()):.1f}" for count in (train, infer)))
+    table.add_row("all", *(f"{count.cycles:.1f}" for count in (train, infer)))
+    clock = chosen.clock_hz / 1e6
+    table.add_row(f"time at {clock:g} MHz", *(f"{count.cycles / clock:.2f} µs" for count in (train, infer)))
+    table.add_row("utilisation", *(f"{count.utilisation:.1%}" for count in (train, infer)))
+    table.add_row("golden model", f"{1e6 * seconds:.1f} µs", "")
+    Console().print(table)
+
+
+@app.command()
+def run(
+    port: Annotated[str, typer.Option(help="Serial port of the board.")],
+    baud: Annotated[int, typer.Option(min=1, help="As the bitstream was built for.")] = 1_000_000,
+    epochs: Annotated[int, typer.Option(min=0, help="Whole epochs.")] = 3,
+    batches: Annotated[int, typer.Option(min=0, help="Batches after those.")] = 0,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+):
+    """Train digits on a board and on the golden model, and compare them bit for bit."""
+    if not epochs + batches:
+        _fail("nothing to train: --epochs and --batches are both 0")
+    dataset, network = load_dataset("digits"), digits_network(seed)
+    training = Training(HardwareLearner(network, batch=DIGITS_BATCH))
+    try:
+        with SerialTransport(port, baud) as line, _Screen() as screen:
+            accelerator = Accelerator(Device(line), network, training.learner.state.classifier)
+
+            def show(comparison: Comparison):
+                screen.say(f"epoch {comparison.epoch}, {comparison.samples} samples: state "
+                           f"{comparison.state_hash[:16]}… on the board and in the model; "
+                           f"validation {comparison.validation:.1%}")
+
+            result = replay(
+                accelerator, training, dataset, epochs=epochs, batches=batches, on_comparison=show,
+                on_batch=lambda done, total: screen.progress("board", done, total, f"batch {done} of {total}"))
+            test = accuracy(accelerator.infer(dataset.test.inputs), dataset.test.labels)
+    except (LinkError, DeviceError, CapacityError, Mismatch) as error:
+        _fail(str(error))
+    summary = result.to_dict() | {"test_accuracy": test, "array": asdict(accelerator.device.config)}
+    if as_json:
+        print(json.dumps(summary, indent=2))
+        return
+    Console().print(
+        f"{result.samples} samples, every bit equal; test accuracy of the last state {test:.2%}; "
+        f"{result.cycles_per_sample:.1f} cycles a sample; state {summary['state_hash']}")
+
+
+def _show_summary(summary: dict[str, Any]) -> None:
+    table = Table("cycles a trained sample", *PHASES, "all", "µs")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    rows = []
+    if summary["cycles"]:
+        rows.append(("digits, on the RTL", summary["cycles"], summary["cycles_per_sample"], summary["clock_mhz"]))
+    rows += [(f"all triggered, {name}", count["train"]["cycles"], count["train"]["cycles_per_sample"],
+              count["clock_mhz"]) for name, count in summary["all_triggered"].items()]
+    for name, cycles, total, clock in rows:
+        table.add_row(name, *(f"{cycles[phase]:.1f}" for phase in PHASES), f"{total:.1f}", f"{total / clock:.1f}")
+    table.add_row("digits, golden model", *[""] * 5, f"{1e6 * summary['model']['seconds_per_sample']:.1f}")
+    Console().print(table)
+    if summary["boards"]:
+        table = Table("", "LUT4", "block RAM", "Fmax", "clock")
+        for value in summary["boards"].values():
+            table.add_row(
+                value["title"], f"{value['lut4']} of {value['lut4_available']}",
+                f"{value['block_ram']} of {value['block_ram_available']}", f"{value['fmax_mhz']:.1f} MHz",
+                f"{value['target_mhz']:.1f} MHz")
+        Console().print(table)
+
+
+def _fail(message: str):
+    typer.echo(message, err=True)
+    raise typer.Exit(1)
