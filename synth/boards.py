@@ -50,8 +50,9 @@ class Device:
 # uses them) cost adders of single bits twice the LUTs; there are no multipliers to be inferred, and none may be.
 UP5K = Device(name="iCE40 UP5K", family="ice40", synthesis="-device u", nextpnr=("--up5k", "--package", "sg48"),
               lut4=5280, block_ram=30, spram=4)
-HX8K = Device(name="iCE40 HX8K", family="ice40", synthesis="-device hx", nextpnr=("--hx8k", "--package", "ct256"),
-              lut4=7680, block_ram=32)
+# The default router goes round in circles on this one.
+HX8K = Device(name="iCE40 HX8K", family="ice40", synthesis="-device hx",
+              nextpnr=("--hx8k", "--package", "ct256", "--router", "router2"), lut4=7680, block_ram=32)
 ECP5_25F = Device(name="ECP5-25F", family="ecp5", synthesis="-nowidelut -nodsp",
                   nextpnr=("--25k", "--package", "CABGA381", "--speed", "6"), lut4=24288, block_ram=56)
 ECP5_85F = Device(name="ECP5-85F", family="ecp5", synthesis="-nowidelut -nodsp",
