@@ -1,4 +1,4 @@
-"""Commands of the model: train, eval, inspect."""
+"""Commands of the model: train, eval, inspect, export, experiments."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from .checkpoint import load_checkpoint, save_checkpoint
-from .data import Dataset, dataset_names, load_dataset
+from .data import ARCHIVE, Dataset, dataset_names, load_dataset
+from .exchange import read_onnx, write_onnx
 from .experiments_cli import app as experiment_commands
-from .initial import initial_counters
-from .learners import RULES, HardwareLearner, Learner, build_learner
+from .initial import counters_of_shapes
+from .learners import RULES, Learner, build_learner, with_weights
 from .step import visible
 from .trainer import Training, accuracy
 
@@ -41,6 +42,12 @@ def train(
         int | None, typer.Option(min=1, help="Samples a batch: 32, or 100 with the published rules.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seeds counters, classifier and order of samples.")] = 0,
+    rnn: Annotated[
+        bool, typer.Option("--rnn", help="A recurrent network: --window, --state; --layers is not used.")
+    ] = False,
+    window: Annotated[int | None, typer.Option(min=1, help="Last steps of a series, with --rnn.")] = None,
+    state: Annotated[int, typer.Option(min=1, help="Width of state, top layer and a step's inputs, with --rnn.")] = 128,
+    init: Annotated[Path | None, typer.Option(help="ONNX file whose ±1 weights and classifier to start from.")] = None,
     vote: Annotated[
         int, typer.Option(min=0, help="Also report the majority of the weights after the last so many epochs.")
     ] = 0,
@@ -59,24 +66,38 @@ def train(
     with _clear_errors():
         if resume:
             checkpoint = load_checkpoint(resume)
-            training, data = checkpoint.training, checkpoint.about.get("data", data)
+            training, about = checkpoint.training, {"data": data, "options": {}} | checkpoint.about
             out = out or resume
-            dataset = load_dataset(data, data_dir)
+            dataset = load_dataset(about["data"], data_dir, **about["options"])
         else:
-            dataset = load_dataset(data, data_dir)
-            learner = _new_learner(rule, layers, dataset, batch, seed, json.loads(settings))
-            training = Training(learner, vote_from=max(0, epochs - vote) if vote else None)
+            fields = json.loads(settings) | {"seed": seed}
+            options = {}
+            if rnn:
+                if window is None:
+                    raise ValueError("--rnn needs --window")
+                rule = {"paper": "recurrent", "hardware": "recurrent-hardware"}.get(rule, rule)
+                # Series are expanded to the width of the state; images come row by row as they are.
+                options = {"window": window, "width": state} if data in ARCHIVE else {}
+            about = {"data": data, "options": options}
+            dataset = load_dataset(data, data_dir, **options)
+            if rnn:
+                layers = f"{_step_width(dataset, window)},{state},{state}"
+                fields["window"] = window
+            training = Training(
+                _new_learner(rule, layers, dataset, batch, fields, init),
+                vote_from=max(0, epochs - vote) if vote else None,
+            )
         if out is not None and not out.absolute().parent.is_dir():
             raise ValueError(f"the folder of {out} does not exist")
     try:
         _run(training, dataset, epochs)
     except KeyboardInterrupt:
         if out is not None:
-            save_checkpoint(out, training, {"data": data})
+            save_checkpoint(out, training, about)
             _console.print(f"Stopped in epoch {training.epoch + 1}; go on with --resume {out}")
         raise typer.Exit(130) from None
     if out is not None:
-        save_checkpoint(out, training, {"data": data})
+        save_checkpoint(out, training, about)
     _report(_summary(training, dataset), as_json)
 
 
@@ -89,7 +110,7 @@ def evaluate(
     """Accuracies of a checkpoint's best and last epoch on the data set it was trained on."""
     with _clear_errors():
         loaded = load_checkpoint(checkpoint)
-        dataset = load_dataset(loaded.about["data"], data_dir)
+        dataset = load_dataset(loaded.about["data"], data_dir, **loaded.about.get("options", {}))
     _report(_summary(loaded.training, dataset), as_json)
 
 
@@ -119,6 +140,29 @@ def inspect(
     Console().print(table)
 
 
+@app.command()
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint file.")],
+    out: Annotated[Path, typer.Argument(help="ONNX file to write.")],
+    which: Annotated[str, typer.Option(help="Weights to write: best, last or majority.")] = "best",
+) -> None:
+    """Write the ±1 network as ONNX with QONNX's bipolar quantisation."""
+    with _clear_errors():
+        training = load_checkpoint(checkpoint).training
+        learner = training.learner
+        if learner.rule.startswith("recurrent"):
+            raise ValueError("recurrent networks can not be exported")
+        arrays = {"best": lambda: training.best, "last": learner.arrays, "majority": training.majority}
+        if which not in arrays:
+            raise ValueError(f"--which must be one of {', '.join(arrays)}, not {which!r}")
+        found = arrays[which]()
+        if found is None:
+            raise ValueError(f"{checkpoint} has no best epoch: no epoch is finished")
+        learner.load(found)
+        write_onnx(out, learner.weights(), learner.state.classifier)
+    _console.print(f"{out}: {' - '.join(str(w.shape[0]) for w in learner.weights())} neurons, QONNX bipolar")
+
+
 def describe_layers(learner: Learner) -> list[dict[str, Any]]:
     """One JSON-ready row a layer: shape, counters' mean magnitude, quartiles and histogram, and the fractions
     of saturated counters, of weights flipped since the start, and of weights that are +1.
@@ -126,13 +170,13 @@ def describe_layers(learner: Learner) -> list[dict[str, Any]]:
     With the paper's rule the counters are k = (H - 1) / 2.
     """
     config = learner.config
-    if isinstance(learner, HardwareLearner):
+    if hasattr(learner.state, "counters"):
         counters, low, high = learner.state.counters, config.counter_min, config.counter_max
     else:
         counters, low, high = [(h - 1) // 2 for h in learner.state.hidden], -(1 << 14), (1 << 14) - 1
     rows = []
     for layer, (k, start) in enumerate(
-        zip(counters, initial_counters(config.layers, config.seed), strict=True), 1
+        zip(counters, counters_of_shapes(config.shapes, config.seed), strict=True), 1
     ):
         counts, edges = np.histogram(k, bins=16)
         rows.append(
@@ -151,17 +195,31 @@ def describe_layers(learner: Learner) -> list[dict[str, Any]]:
 
 
 def _new_learner(
-    rule: str, layers: str, dataset: Dataset, batch: int | None, seed: int, fields: dict[str, Any]
+    rule: str, layers: str, dataset: Dataset, batch: int | None, fields: dict[str, Any], init: Path | None
 ) -> Learner:
     try:
         widths = [int(width) for width in layers.split(",")]
     except ValueError:
         raise ValueError(f"--layers must be widths separated by commas, not {layers!r}") from None
-    widths[0] = widths[0] or dataset.width
-    if widths[0] != dataset.width:
-        raise ValueError(f"{dataset.name} has {dataset.width} inputs, --layers says {widths[0]}")
-    fields |= {"layers": tuple(widths), "classes": len(dataset.classes), "seed": seed}
-    return build_learner(rule, {"network": fields} | ({} if batch is None else {"batch": batch}))
+    inputs = dataset.width // fields.get("window", 1)
+    widths[0] = widths[0] or inputs
+    if widths[0] != inputs:
+        raise ValueError(f"{dataset.name} has {inputs} inputs, --layers says {widths[0]}")
+    fields = {"layers": widths, "classes": len(dataset.classes)} | fields
+    learner = build_learner(rule, {"network": fields} | ({} if batch is None else {"batch": batch}))
+    if init is not None:
+        weights, classifier = read_onnx(init)
+        shapes = [w.shape for w in weights]
+        if shapes != learner.config.shapes or classifier.shape != learner.state.classifier.shape:
+            raise ValueError(f"{init} holds layers of shapes {shapes} and a classifier of {classifier.shape}")
+        learner.load(with_weights(learner.arrays(), weights) | {"classifier": classifier})
+    return learner
+
+
+def _step_width(dataset: Dataset, window: int) -> int:
+    if dataset.width % window:
+        raise ValueError(f"{dataset.name} has {dataset.width} inputs, which {window} steps do not divide")
+    return dataset.width // window
 
 
 def _run(training: Training, dataset: Dataset, epochs: int) -> None:
@@ -228,6 +286,6 @@ class _clear_errors:
         return self
 
     def __exit__(self, kind, error, trace):
-        if isinstance(error, ValueError | OSError):
+        if isinstance(error, ValueError | OSError | ImportError | RuntimeError):
             _console.print(f"[bold red]Error:[/] {error}")
             raise typer.Exit(2) from None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import inspect
 import os
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -326,21 +328,35 @@ def _label_order(label: str):
         return 1, 0.0, label
 
 
-_LOADERS: dict[str, Callable[..., Dataset]] = {
-    "digits": lambda data_dir: digits(),
-    "prototypes": lambda data_dir: random_prototypes(),
-    "fashion-mnist": lambda data_dir: images("fashion-mnist", data_dir),
-    "mnist": lambda data_dir: images("mnist", data_dir),
-} | {name: (lambda data_dir, name=name: archive(name, data_dir)) for name in ARCHIVE}
-
-
 def dataset_names() -> list[str]:
     """Names that `load_dataset` knows."""
-    return list(_LOADERS)
+    return ["digits", "prototypes", "fashion-mnist", "mnist", *ARCHIVE]
 
 
-def load_dataset(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
-    """A data set by name, with its default encoding. ValueError when the name is unknown; else as `fetch`."""
-    if name not in _LOADERS:
-        raise ValueError(f"unknown data set {name!r}; known are {', '.join(_LOADERS)}")
-    return _LOADERS[name](data_dir)
+def load_dataset(name: str, data_dir: str | os.PathLike | None = None, **options) -> Dataset:
+    """A data set by name, with its default encoding.
+
+    options
+        Of `digits`, `random_prototypes`, `images`, `archive`, or, when `width` is among them, `archive_steps`.
+
+    Raises
+    ------
+    ValueError
+        The name or an option is unknown or out of its range; else as `fetch`.
+    """
+    loader: Callable[..., Dataset]
+    if name == "digits":
+        loader = digits
+    elif name == "prototypes":
+        loader = random_prototypes
+    elif name in ("fashion-mnist", "mnist"):
+        loader = partial(images, name, data_dir)
+    elif name in ARCHIVE:
+        loader = partial(archive_steps if "width" in options else archive, name, data_dir)
+    else:
+        raise ValueError(f"unknown data set {name!r}; known are {', '.join(dataset_names())}")
+    try:
+        inspect.signature(loader).bind(**options)
+    except TypeError as error:
+        raise ValueError(f"{name}: {error}") from None
+    return loader(**options)

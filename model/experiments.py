@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .data import ARCHIVE, Dataset, archive, archive_steps, digits, images, random_prototypes
+from .data import Dataset, load_dataset
 from .learners import build_learner
 from .trainer import EpochRecord, Training, accuracy
 
@@ -41,7 +41,7 @@ class Experiment:
     section
         Heading under which the results document shows it.
     data
-        Data set and options: `{"name": …}` and what its function in `data` takes. `"resplit": True` draws
+        Data set and options: `{"name": …}` and what `load_dataset` takes. `"resplit": True` draws
         the parts anew for every seed.
     rule, network, batch
         As in `build_learner`; layer widths of 0 take the data set's input width.
@@ -94,20 +94,12 @@ class Experiment:
 
 
 def load_data(spec: dict[str, Any], seed: int, data_dir: str | os.PathLike | None = None) -> Dataset:
-    """The data set that an experiment's `data` names, for one seed. ValueError on an unknown name."""
+    """The data set that an experiment's `data` names, for one seed; errors as `load_dataset`."""
     options = dict(spec)
     name = options.pop("name")
     if options.pop("resplit", False):
         options["split_seed"] = seed
-    if name == "prototypes":
-        return random_prototypes(**options)
-    if name == "digits":
-        return digits(**options)
-    if name in ("fashion-mnist", "mnist"):
-        return images(name, data_dir, **options)
-    if name in ARCHIVE:
-        return (archive_steps if "window" in options else archive)(name, data_dir, **options)
-    raise ValueError(f"unknown data set {name!r}")
+    return load_dataset(name, data_dir, **options)
 
 
 def run(

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from .config import MAX_BATCH, NetworkConfig
-from .initial import initial_counters, initial_state
+from .initial import counters_from_weights, initial_counters, initial_state
 from .local import local_classifiers, local_paper_train_batch, local_train_batch
 from .paper import (
     PaperConfig,
@@ -41,6 +41,7 @@ __all__ = [
     "build_learner",
     "state_arrays",
     "state_from_arrays",
+    "with_weights",
 ]
 
 INFERENCE_BATCH = 2048
@@ -309,6 +310,17 @@ def _in_pieces(predict: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray) 
     """Predictions of all inputs, so many at a time that memory stays small."""
     starts = range(0, len(inputs), INFERENCE_BATCH)
     return np.concatenate([predict(inputs[start : start + INFERENCE_BATCH]) for start in starts])
+
+
+def with_weights(arrays: dict[str, np.ndarray], weights: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """A learner's `arrays` with other visible weights, ±1, each one step from a change of sign."""
+    changed = dict(arrays)
+    for layer, counters in enumerate(counters_from_weights(weights), start=1):
+        if f"counters_{layer}" in arrays:
+            changed[f"counters_{layer}"] = counters
+        else:
+            changed[f"hidden_{layer}"] = 2 * counters + 1
+    return changed
 
 
 def state_arrays(state: State) -> dict[str, np.ndarray]:

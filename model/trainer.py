@@ -10,8 +10,7 @@ import numpy as np
 
 from .config import MAX_BATCH
 from .data import Dataset
-from .initial import counters_from_weights
-from .learners import Learner
+from .learners import Learner, with_weights
 from .random import ORDER, generator
 
 __all__ = ["EpochRecord", "Training", "accuracy", "epoch_batches"]
@@ -146,14 +145,7 @@ class Training:
         """
         if self.votes is None:
             raise RuntimeError("no epoch has been voted on")
-        arrays = self.learner.arrays()
-        signs = [np.where(votes >= 0, 1, -1) for votes in self.votes]
-        for layer, counters in enumerate(counters_from_weights(signs), start=1):
-            if f"counters_{layer}" in arrays:
-                arrays[f"counters_{layer}"] = counters
-            else:
-                arrays[f"hidden_{layer}"] = 2 * counters + 1
-        return arrays
+        return with_weights(self.learner.arrays(), [np.where(votes >= 0, 1, -1) for votes in self.votes])
 
     def majority_accuracy(self, inputs: np.ndarray, labels: np.ndarray) -> float:
         """Accuracy of `majority`; the learner is left as it was."""

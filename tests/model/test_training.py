@@ -243,6 +243,24 @@ def test_commands(tmp_path):
     assert json.loads(run(app, ["eval", path, "--json"]).stdout) == summary
     assert json.loads(run(app, ["inspect", path, "--json"]).stdout)["layers"][0]["shape"] == [32, 256]
     assert run(app, ["inspect", path]).exit_code == 0
+    exported = str(tmp_path / "x.onnx")
+    assert run(app, ["export", path, exported, "--which", "last"]).exit_code == 0
+    result = run(app, ["train", "--layers", "256,32", "--epochs", "1", "--init", exported, "--json"])
+    assert result.exit_code == 0
+    assert run(app, ["train", "--layers", "256,30", "--init", exported]).exit_code == 2
+
+
+def test_recurrent_command(tmp_path):
+    run = CliRunner().invoke
+    path = str(tmp_path / "x.npz")
+    arguments = ["train", "--rnn", "--window", "8", "--state", "24", "--epochs", "1", "--vote", "1", "--out", path]
+    result = run(app, [*arguments, "--json"])
+    assert result.exit_code == 0, result.stderr
+    summary = json.loads(result.stdout)
+    assert summary["network"]["layers"] == [32, 24, 24] and summary["majority_test_accuracy"] > 0.1
+    assert json.loads(run(app, ["eval", path, "--json"]).stdout) == summary
+    assert len(json.loads(run(app, ["inspect", path, "--json"]).stdout)["layers"]) == 3
+    assert run(app, ["export", path, str(tmp_path / "x.onnx")]).exit_code == 2
 
 
 @pytest.mark.parametrize(
@@ -255,6 +273,9 @@ def test_commands(tmp_path):
         ["train", "--set", '{"x": 1}'],
         ["train", "--set", "{"],
         ["train", "--batch", "33"],
+        ["train", "--rnn"],
+        ["train", "--rnn", "--window", "7"],
+        ["export", "no-such-file", "x.onnx"],
         ["train", "--out", "no/such/folder/x.npz"],
         ["eval", "no-such-file"],
     ],
