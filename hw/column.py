@@ -17,7 +17,7 @@ from amaranth.lib.wiring import In, Out
 from .config import TILE, ArrayConfig
 from .element import ProcessingElement
 from .lane import Lane, PhaseLayout, drain_layout
-from .weights import TileLayout
+from .weights import tile_layout
 from .winners import MEMBER_BITS, VerdictLayout
 
 __all__ = ["Column", "control_layout", "reply_layout"]
@@ -72,7 +72,7 @@ class Column(wiring.Component):
     -------
     i_control, o_control : In, Out(control_layout)
         `o_control` follows one cycle behind.
-    i_tile, o_tile : In, Out(TileLayout)
+    i_tile, o_tile : In, Out(tile_layout)
         The tile that belongs to the `issue` of `read_latency` cycles ago; likewise.
     i_signs, i_arrive, o_signs, o_arrive : In, Out
         Value words on their way west, a cycle a column; this column's own enter with `write.copy`.
@@ -88,7 +88,7 @@ class Column(wiring.Component):
         self.index = index
         super().__init__({
             "i_control": In(control_layout(config)), "o_control": Out(control_layout(config)),
-            "i_tile": In(TileLayout), "o_tile": Out(TileLayout),
+            "i_tile": In(tile_layout(config)), "o_tile": Out(tile_layout(config)),
             "i_signs": In(data.ArrayLayout(TILE, config.lanes)), "o_signs": Out(data.ArrayLayout(TILE, config.lanes)),
             "i_arrive": In(1), "o_arrive": Out(1),
             "i_reply": In(reply_layout(config)), "o_reply": Out(reply_layout(config)),

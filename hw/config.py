@@ -20,6 +20,8 @@ class ArrayConfig:
         Processing elements in the systolic chain; tiles march from each to the next.
     lanes
         Samples that one processing element works on at once; at most 2 where there are several columns. The array works on `columns · lanes` samples.
+    rows
+        Rows of a processing element: 16, or 8, which then takes the two halves of a tile one after the other.
     update_lanes
         U: counters updated per cycle; 8, or a multiple of 16 by a power of two up to 256.
     counter_bits
@@ -61,6 +63,7 @@ class ArrayConfig:
 
     columns: int = 1
     lanes: int = 2
+    rows: int = TILE
     update_lanes: int = 8
     counter_bits: int = 8
     tiles: int = 256
@@ -80,6 +83,8 @@ class ArrayConfig:
     def __post_init__(self):
         _check("columns", self.columns, 1, 32)
         _check("lanes", self.lanes, 1, 32)
+        if self.rows not in (8, TILE):
+            raise ValueError(f"rows must be 8 or {TILE}, not {self.rows!r}")
         if self.columns > 1 and self.lanes > 2:
             # Columns send their signs to the replay memory two cycles apart.
             raise ValueError(f"lanes must be at most 2 where there are several columns, not {self.lanes}")
@@ -107,7 +112,7 @@ class ArrayConfig:
     @property
     def bit_ops(self) -> int:
         """XNOR-popcount bit operations per cycle."""
-        return self.samples * TILE * TILE
+        return self.samples * self.rows * TILE
 
     @property
     def sum_width(self) -> int:

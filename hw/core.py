@@ -147,6 +147,7 @@ class Core(wiring.Component):
         m.d.comb += [
             weights.i_address.eq(sequencer.tile),
             weights.i_transpose.eq(sequencer.transpose),
+            weights.i_lower.eq(sequencer.lower),
             weights.write.eq(updater.write),
             weights.tile.eq(updater.tile),
             weights.row.eq(updater.row),

@@ -1,10 +1,10 @@
-"""One processing element of the systolic chain: a 16 × 16 tile times the operands of a few samples.
+"""One processing element of the systolic chain: a 16 × 16 tile, or half of it, times the operands of a few samples.
 
              west                                   east
     i_tile ───────► [tile] ──────────────────────► o_tile
-                      │ 16 rows of 16 weights
+                      │ rows of 16 weights
        per lane:      ▼
-    value, mask ──► 16 × (masked XNOR, popcount, accumulator) ──► shift chain ──► total, one row a cycle
+    value, mask ──► rows × (masked XNOR, popcount, accumulator) ──► shift chain ──► total, one row a cycle
                       popcount(mask) accumulator ───────────────────────────────► count
 
 `z = 2·total - count` is the row's sum: `W a` forward, `W^T (g ⊙ a*)` backward with the gate as mask (Eq. 2–7).
@@ -16,17 +16,17 @@ from amaranth.lib.wiring import In, Out
 
 from .config import TILE, ArrayConfig
 from .popcount import DotAccumulator
-from .weights import TileLayout
+from .weights import tile_layout
 
 __all__ = ["ProcessingElement"]
 
 
 class ProcessingElement(wiring.Component):
-    """Sixteen rows for each of `config.lanes` samples.
+    """16 or 8 rows for each of `config.lanes` samples.
 
     Members
     -------
-    i_tile, o_tile : In, Out(TileLayout)
+    i_tile, o_tile : In, Out(tile_layout)
         The tile and, a cycle later, the same tile for the next element.
     value, mask : In, 16 bits a lane
         The operand of each sample, one cycle behind `i_tile`. Value 1 is +1; positions with mask 0 do not count.
@@ -39,7 +39,7 @@ class ProcessingElement(wiring.Component):
     count : Out, `sum_width` bits a lane
         Bits under the mask, held as long as the rows of the same sum come out.
 
-    Between two sums there is at least one cycle without `compute`, and all 16 rows of the former must have been
+    Between two sums there is at least one cycle without `compute`, and all rows of the former must have been
     shifted out before the latter's come in.
     """
 
@@ -50,8 +50,8 @@ class ProcessingElement(wiring.Component):
         self.config = config
         per_lane = lambda width: data.ArrayLayout(width, config.lanes)  # noqa: E731
         super().__init__({
-            "i_tile": In(TileLayout),
-            "o_tile": Out(TileLayout),
+            "i_tile": In(tile_layout(config)),
+            "o_tile": Out(tile_layout(config)),
             "value": In(per_lane(TILE)),
             "mask": In(per_lane(TILE)),
             "compute": In(1),
@@ -63,6 +63,7 @@ class ProcessingElement(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        rows = self.config.rows
         m.d.sync += self.o_tile.eq(self.i_tile)
 
         compute, load = self.compute, self.compute & self.last
@@ -83,10 +84,10 @@ class ProcessingElement(wiring.Component):
 
         for lane in range(self.config.lanes):
             value, mask = self.value[lane], self.mask[lane]
-            chain = [Signal(self.config.sum_width, name=f"chain_{lane}_{row}") for row in range(TILE + 1)]
-            totals = [accumulator(f"dot_{lane}_{row}", self.o_tile[row], value, mask) for row in range(TILE)]
+            chain = [Signal(self.config.sum_width, name=f"chain_{lane}_{row}") for row in range(rows + 1)]
+            totals = [accumulator(f"dot_{lane}_{row}", self.o_tile[row], value, mask) for row in range(rows)]
             with m.If(load | self.shift):
-                m.d.sync += [chain[row].eq(Mux(load, totals[row], chain[row + 1])) for row in range(TILE)]
+                m.d.sync += [chain[row].eq(Mux(load, totals[row], chain[row + 1])) for row in range(rows)]
             m.d.comb += self.total[lane].eq(chain[0])
 
             count = accumulator(f"fan_in_{lane}", 0, 0, mask)

@@ -260,7 +260,7 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
     rank_frame = sum(words[1:depth]) * TILE
     _fits("rank_words", passes * rank_frame, array.rank_words)
 
-    drain = TILE
+    drain = array.rows
     plain = dict.fromkeys(PHASE, 0)
     phases = []
     for layer in range(depth):

@@ -1,6 +1,6 @@
 """The order of work in the array: a batch is a list of phases, a phase a loop of jobs over blocks and passes.
 
-A job is one block of 16 rows for the samples of one pass:
+A job is one block of 16 rows for the samples of one pass, or two halves of it where the elements have 8 rows:
 
     issue   word word word … aux          | next job …
     drain                row row row … row (16)
@@ -46,7 +46,7 @@ class Sequencer(wiring.Component):
         Rows are still being updated; those of blocks below `update_block` no longer, in the layer that is chased.
     results_busy : In(1)
         The last batch's results have not all been read from the verdict memory.
-    tile, transpose : Out
+    tile, transpose, lower : Out
         With `control.issue`.
     control : Out
         Issue, drain, value and gate writes, label queries and phase; zero where idle.
@@ -84,6 +84,7 @@ class Sequencer(wiring.Component):
             "results_busy": In(1),
             "tile": Out(range(config.tiles)),
             "transpose": Out(1),
+            "lower": Out(1),
             "control": Out(control_layout(config)),
             "copy": Out(1),
             "o_copy": Out(CopyLayout(config)),
@@ -141,7 +142,7 @@ class Sequencer(wiring.Component):
         # What the drain needs to know of a job, kept from its last word until its sums come out.
         job = Signal(data.StructLayout({
             "operand": operand_shape, "rank": rank_shape, "verdict": verdict_shape, "sample": 6, "block": 8,
-            "last": 1}))
+            "last": 1, "lower": 1}))
         summed = Signal()
 
         def rewind():
@@ -154,12 +155,15 @@ class Sequencer(wiring.Component):
                 pass_.eq(pass_ + 1)]
 
         finish = Signal()
+        lower = Signal()
+        last_half = lower if config.rows < TILE else 1
         waiting = Signal()
 
         def leave():
-            m.d.comb += finish.eq(1)
+            m.d.comb += finish.eq(last_half)
             m.next = "job"
-            with m.If(last_block & last_pass):
+            m.d.sync += lower.eq(~last_half)
+            with m.If(last_half & last_block & last_pass):
                 m.next = "flush"
 
         m.d.sync += [
@@ -191,14 +195,14 @@ class Sequencer(wiring.Component):
                     issue.address.eq(operand_base + phase.operand + Mux(phase.paired, word, word >> 1)),
                     issue.odd.eq(~phase.paired & word[0]), issue.paired.eq(phase.paired),
                     issue.tail.eq(last_word), issue.compute.eq(1), issue.last.eq(last_word),
-                    self.tile.eq(tile), tile.eq(tile + phase.tile_word_step),
+                    self.tile.eq(tile), self.lower.eq(lower), tile.eq(tile + phase.tile_word_step),
                     word.eq(word + 1), query.address.eq(verdict_base + phase.label),
                 ]
                 with m.If(last_word):
                     m.d.sync += [
                         query.label.eq(phase.classify),
                         job.operand.eq(operand_base), job.rank.eq(rank_base), job.verdict.eq(verdict_base),
-                        job.sample.eq(sample), job.block.eq(block), job.last.eq(last_block),
+                        job.sample.eq(sample), job.block.eq(block), job.last.eq(last_block), job.lower.eq(lower),
                     ]
                     with m.If(phase.keep_value):
                         m.next = "value"
@@ -279,15 +283,18 @@ class Sequencer(wiring.Component):
                     m.d.sync += drain.member.eq(0)
             with m.If(last_row):
                 m.d.sync += over.eq(1)
-            with m.If(row == TILE - 1):
+            with m.If(row % config.rows == config.rows - 1):
                 m.d.sync += drain.valid.eq(0)
+        upper = ~job.lower
         with m.If(summed):
-            m.d.sync += [drain.valid.eq(1), row.eq(0), over.eq(0), last_rows.eq(job.last)]
-            with m.If(job.block == 0):
-                m.d.sync += drain.member.eq(0)
+            m.d.sync += [drain.valid.eq(1), last_rows.eq(job.last)]
+            with m.If(upper):
+                m.d.sync += [row.eq(0), over.eq(0)]
+                with m.If(job.block == 0):
+                    m.d.sync += drain.member.eq(0)
 
         # What is read or written late has its address late.
-        begins, rows = [summed], [drain.valid]
+        begins, rows = [summed & upper], [drain.valid]
         verdicts, ends = [drain.valid & ~over & drain.group_last], [drain.valid & (row == TILE - 1)]
         for tokens in (begins, rows, verdicts, ends):
             for _ in range(4):
@@ -307,7 +314,7 @@ class Sequencer(wiring.Component):
         # Writes: the value word three, the gate word four cycles behind the sixteenth row. The job's place is kept
         # from a time when the next job has not begun to drain, nor its last words been issued.
         late = Signal(data.StructLayout({"operand": operand_shape, "sample": 6, "block": 8}))
-        with m.If(drain.valid & (row == 4)):
+        with m.If(drain.valid & (row == (4 if config.rows == TILE else 9))):
             m.d.sync += [late[name].eq(job[name]) for name in late.shape().members]
         part_bits = ceil_log2(max(1, config.update_words))
         paired = Signal()

@@ -16,10 +16,12 @@ from amaranth.utils import ceil_log2
 
 from .config import TILE, ArrayConfig
 
-__all__ = ["TileLayout", "WeightMemory"]
+__all__ = ["WeightMemory", "tile_layout"]
 
-TileLayout = data.ArrayLayout(TILE, TILE)
-"""Sixteen rows of sixteen weights; bit 1 is +1."""
+
+def tile_layout(config: ArrayConfig) -> data.ArrayLayout:
+    """`config.rows` rows of sixteen weights: a tile, or its upper or lower half; bit 1 is +1."""
+    return data.ArrayLayout(TILE, config.rows)
 
 
 class WeightMemory(wiring.Component):
@@ -29,9 +31,9 @@ class WeightMemory(wiring.Component):
     -------
     i_address : In
         Tile to read, one a cycle.
-    i_transpose : In(1)
-        Give columns for rows; goes with `i_address`.
-    o_tile : Out(TileLayout)
+    i_transpose, i_lower : In(1)
+        Give columns for rows; where the elements have 8 rows, give the second eight. They go with `i_address`.
+    o_tile : Out(tile_layout)
         The tile, `config.read_latency` cycles after its address.
     write : In(1)
         Write `signs` (U bits) into row `row` of consecutive tiles from `tile` on, which must be a multiple of ω.
@@ -44,7 +46,8 @@ class WeightMemory(wiring.Component):
         super().__init__({
             "i_address": In(range(config.tiles)),
             "i_transpose": In(1),
-            "o_tile": Out(TileLayout),
+            "i_lower": In(1),
+            "o_tile": Out(tile_layout(config)),
             "write": In(1),
             "tile": In(range(config.tiles)),
             "row": In(range(TILE)),
@@ -91,16 +94,21 @@ class WeightMemory(wiring.Component):
                 m.d.sync += data_out.eq(read.data)
             banks.append(data_out)
 
-        transpose, rotation = self.i_transpose, self.i_address[:word_bits]
+        transpose, lower, rotation = self.i_transpose, self.i_lower, self.i_address[:word_bits]
         for _ in range(config.read_latency):
-            transpose, rotation = _registered(m, transpose), _registered(m, rotation)
+            transpose, lower, rotation = (_registered(m, value) for value in (transpose, lower, rotation))
         natural = [Signal(TILE, name=f"natural_{row}") for row in range(TILE)]
         for row in range(TILE):
             candidates = [banks[(row + i * step) % TILE] for i in range(words)]
             m.d.comb += natural[row].eq(data.ArrayLayout(TILE, words)(Cat(candidates))[rotation] if words > 1
                                         else candidates[0])
+        for row in range(config.rows):
             for column in range(TILE):
-                m.d.comb += self.o_tile[row][column].eq(Mux(transpose, natural[column][row], natural[row][column]))
+                there = Mux(transpose, natural[column][row], natural[row][column])
+                if config.rows < TILE:
+                    there = Mux(lower, Mux(transpose, natural[column][row + config.rows],
+                                           natural[row + config.rows][column]), there)
+                m.d.comb += self.o_tile[row][column].eq(there)
         return m
 
 
