@@ -17,9 +17,9 @@ from .experiments import Experiment, load_runs
 __all__ = ["Row", "summarise", "write_report"]
 
 SCORES = {
-    "best": "test, epoch that validates best",
-    "last": "test, last epoch",
-    "majority": "test, majority of the last epochs' weights",
+    "best": "epoch that validates best",
+    "last": "last epoch",
+    "majority": "majority of the last epochs' weights",
 }
 
 
@@ -33,8 +33,8 @@ class Row:
         Number of runs done.
     mean, deviation
         Of the experiment's score over its seeds; the sample standard deviation, 0 of a single run.
-    last
-        Mean test accuracy of the last epoch.
+    best, last
+        Mean test accuracy of the epoch that validated best, and of the last epoch.
     seconds
         Mean training time of a run.
     """
@@ -43,6 +43,7 @@ class Row:
     runs: int
     mean: float | None = None
     deviation: float | None = None
+    best: float | None = None
     last: float | None = None
     seconds: float | None = None
 
@@ -58,6 +59,7 @@ class Row:
             "seeds": len(experiment.seeds),
             "mean": self.mean,
             "deviation": self.deviation,
+            "best": self.best,
             "last": self.last,
             "published": experiment.published,
             "bar": experiment.bar,
@@ -76,7 +78,7 @@ def summarise(experiment: Experiment, folder: Path) -> Row:
         len(runs),
         float(scores.mean()),
         float(scores.std(ddof=1)) if len(runs) > 1 else 0.0,
-        float(100 * np.mean([run["last"] for run in runs])),
+        *(float(100 * np.mean([run[score] for run in runs])) for score in ("best", "last")),
         float(np.mean([run["seconds"] for run in runs])),
     )
 
@@ -109,14 +111,15 @@ def write_report(experiments: Sequence[Experiment], folder: Path) -> list[Row]:
 def _table(rows: list[Row]) -> list[str]:
     percent = lambda value: "–" if value is None else f"{value:.2f}"  # noqa: E731
     lines = [
-        "| experiment | result | how measured | last epoch | published | bar | runs | command |",
-        "| --- | ---: | --- | ---: | ---: | ---: | ---: | --- |",
+        "| experiment | result | how measured | best epoch | last epoch | published | bar | runs | command |",
+        "| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
     for row in rows:
         experiment = row.experiment
         result = "not run" if row.mean is None else f"**{row.mean:.2f}** ± {row.deviation:.2f}"
         lines.append(
-            f"| {experiment.about} | {result} | {SCORES[experiment.score]} | {percent(row.last)} "
+            f"| {experiment.about} | {result} | {SCORES[experiment.score]} "
+            f"| {percent(row.best)} | {percent(row.last)} "
             f"| {percent(experiment.published)} | {percent(experiment.bar)} | {row.runs}/{len(experiment.seeds)} "
             f"| `bitprop experiments run {experiment.name}` |"
         )
