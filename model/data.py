@@ -30,6 +30,7 @@ __all__ = [
     "archive_steps",
     "dataset_names",
     "digits",
+    "draw_prototypes",
     "images",
     "load_dataset",
     "random_prototypes",
@@ -155,7 +156,7 @@ def random_prototypes(
             f"classes ≥ 2, width ≥ 1, not {flip}, {train} + {validation} + {test}, {classes}, {width}"
         )
     rng = np.random.default_rng(seed)
-    prototypes = rng.choice([-1, 1], size=(classes, width)).astype(np.int8)
+    prototypes = _prototypes(rng, classes, width)
     inputs = np.empty((count, width), dtype=np.int8)
     labels = np.repeat(np.arange(classes), count // classes)
     for c in range(classes):
@@ -164,6 +165,15 @@ def random_prototypes(
     order = np.random.default_rng(split_seed).permutation(count)
     parts = (Part(inputs[index], labels[index]) for index in np.split(order, [train, train + validation]))
     return Dataset("prototypes", *parts, tuple(str(c) for c in range(classes)))
+
+
+def draw_prototypes(seed: int, classes: int, width: int) -> np.ndarray:
+    """The prototypes that `random_prototypes` with this seed flips bits of: ±1 int8 `(classes, width)`."""
+    return _prototypes(np.random.default_rng(seed), classes, width)
+
+
+def _prototypes(rng: np.random.Generator, classes: int, width: int) -> np.ndarray:
+    return rng.choice([-1, 1], size=(classes, width)).astype(np.int8)
 
 
 def images(

@@ -244,6 +244,49 @@ SERIES_HARDWARE = [
     )
 ]
 
+
+
+def _baseline(name: str, about: str, rule: str, data: dict, network: dict, **fields) -> Experiment:
+    return Experiment(
+        **{
+            "name": f"baseline-{name}",
+            "about": f"{about} (floating point)",
+            "section": "Floating-point baselines",
+            "data": data,
+            "rule": rule,
+            "network": network,
+            "epochs": 1,
+            "seeds": THREE,
+        }
+        | fields
+    )
+
+
+_DIGITS = {"name": "digits", "resplit": True}
+_HARD_PROTOTYPES = {"name": "prototypes", "flip": 0.46, "resplit": True}
+
+BASELINES = [
+    _baseline("prototypes-nearest", "Random Prototypes, true prototypes", "nearest-prototype", _HARD_PROTOTYPES, {}),
+    _baseline("prototypes-logistic", "Random Prototypes, logistic regression", "logistic", _HARD_PROTOTYPES, {}),
+    _baseline("digits-logistic", "Digits, logistic regression", "logistic", _DIGITS, {}),
+    *(
+        _baseline(
+            f"{data['name']}-straight-through{'-norm' if norm else ''}",
+            f"{about}, straight-through, Adam, {'with' if norm else 'without'} batch normalisation",
+            "straight-through",
+            data,
+            {"hidden": hidden, "batch_norm": norm},
+            epochs=30,
+        )
+        for data, about, hidden in (
+            (_DIGITS, "Digits 256-64-64", [64, 64]),
+            (_HARD_PROTOTYPES, "Random Prototypes 256-256", [256, 256]),
+            ({"name": "fashion-mnist"}, "Fashion-MNIST 525-525", [525, 525]),
+        )
+        for norm in (False, True)
+    ),
+]
+
 EXPERIMENTS: tuple[Experiment, ...] = (
     *PROTOTYPES,
     *EQUAL_SIZE,
@@ -251,5 +294,6 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     *FASHION,
     *LOCAL,
     *SERIES,
+    *BASELINES,
 )
 """All of them, in the order of the results document."""

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from .baselines import BASELINES
 from .data import Dataset, load_dataset
 from .learners import build_learner
 from .trainer import EpochRecord, Training, accuracy
@@ -44,7 +45,8 @@ class Experiment:
         Data set and options: `{"name": …}` and what `load_dataset` takes. `"resplit": True` draws
         the parts anew for every seed.
     rule, network, batch
-        As in `build_learner`; layer widths of 0 take the data set's input width.
+        As in `build_learner`; layer widths of 0 take the data set's input width. Or the name of one of
+        `baselines.BASELINES` and its `network`.
     epochs
         Passes over the training part.
     seeds
@@ -121,23 +123,39 @@ def run(
             raise ValueError(f"{path} has another definition: raise the version of {experiment.name}")
         return found
     dataset = load_data(experiment.data, seed, data_dir)
-    network = dict(experiment.network)
-    network["layers"] = [width or dataset.width // network.get("window", 1) for width in network["layers"]]
-    network |= {"classes": len(dataset.classes), "seed": seed}
-    learner = build_learner(experiment.rule, {"network": network, "batch": experiment.batch})
-    training = Training(learner, vote_from=experiment.epochs - experiment.votes if experiment.votes else None)
     start = time.perf_counter()
-    for record in training.run(dataset, experiment.epochs):
-        progress(record)
-    seconds = time.perf_counter() - start
-    test = dataset.test
-    best = training.best_record
+    measure = _run_baseline if experiment.rule in BASELINES else _run_rule
+    measured = measure(experiment, dataset, seed, progress)
     content = {
         "experiment": experiment.name,
         "version": experiment.version,
         "seed": seed,
         "definition": experiment.definition(),
         "samples": [len(dataset.train), len(dataset.validation), len(dataset.test)],
+        **measured,
+        "seconds": round(time.perf_counter() - start, 1),
+        "software": {"python": platform.python_version(), "numpy": np.__version__},
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(content) + "\n")
+    temporary.replace(path)
+    return content
+
+
+def _run_rule(
+    experiment: Experiment, dataset: Dataset, seed: int, progress: Callable[[EpochRecord], None]
+) -> dict[str, Any]:
+    network = dict(experiment.network)
+    network["layers"] = [width or dataset.width // network.get("window", 1) for width in network["layers"]]
+    network |= {"classes": len(dataset.classes), "seed": seed}
+    learner = build_learner(experiment.rule, {"network": network, "batch": experiment.batch})
+    training = Training(learner, vote_from=experiment.epochs - experiment.votes if experiment.votes else None)
+    for record in training.run(dataset, experiment.epochs):
+        progress(record)
+    test = dataset.test
+    best = training.best_record
+    return {
         "weights": sum(w.size for w in learner.weights()),
         "best_epoch": best.epoch,
         "best_validation": best.validation,
@@ -146,14 +164,28 @@ def run(
         "majority": training.majority_accuracy(test.inputs, test.labels) if experiment.votes else None,
         "training_curve": [round(record.training, 5) for record in training.history],
         "validation_curve": [round(record.validation, 5) for record in training.history],
-        "seconds": round(seconds, 1),
-        "software": {"python": platform.python_version(), "numpy": np.__version__},
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content) + "\n")
-    temporary.replace(path)
-    return content
+
+
+def _run_baseline(
+    experiment: Experiment, dataset: Dataset, seed: int, progress: Callable[[EpochRecord], None]
+) -> dict[str, Any]:
+    found = []
+    for epoch in BASELINES[experiment.rule](dataset, experiment.network, experiment.epochs, seed):
+        best = not found or epoch.validation > max(before.validation for before in found)
+        found.append(epoch)
+        progress(EpochRecord(len(found), epoch.training, epoch.validation, best))
+    best = max(range(len(found)), key=lambda index: found[index].validation)
+    return {
+        "weights": None,
+        "best_epoch": best + 1,
+        "best_validation": found[best].validation,
+        "best": found[best].test,
+        "last": found[-1].test,
+        "majority": None,
+        "training_curve": [round(epoch.training, 5) for epoch in found],
+        "validation_curve": [round(epoch.validation, 5) for epoch in found],
+    }
 
 
 def run_path(experiment: Experiment, seed: int, folder: Path = RESULTS) -> Path:
