@@ -21,8 +21,8 @@ class CounterStep(wiring.Component):
     Members
     -------
     k : In, signed B bits
-    up, pick : In(1)
-        Step up (else down); reinforce.
+    up, pick, hold : In(1)
+        Step up (else down); reinforce; or leave the counter as it is.
     o : Out, signed B bits
     lost : Out(1)
         A step was lost because the counter is at its end.
@@ -31,7 +31,7 @@ class CounterStep(wiring.Component):
     def __init__(self, config: ArrayConfig):
         self.bits = config.counter_bits
         super().__init__({
-            "k": In(signed(self.bits)), "up": In(1), "pick": In(1), "o": Out(signed(self.bits)), "lost": Out(1)})
+            "k": In(signed(self.bits)), "up": In(1), "pick": In(1), "hold": In(1), "o": Out(signed(self.bits)), "lost": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
@@ -41,9 +41,9 @@ class CounterStep(wiring.Component):
         m.d.comb += outward.eq(Mux(up, (self.k >= -1), (self.k <= 0)))
         step = Signal(signed(3))
         m.d.comb += [
-            step[0].eq(~self.pick),
-            step[1].eq(Mux(self.pick, outward, ~up)),
-            step[2].eq(~up & (~self.pick | outward)),
+            step[0].eq(~self.pick & ~self.hold),
+            step[1].eq(Mux(self.pick, outward, ~up) & ~self.hold),
+            step[2].eq(~up & (~self.pick | outward) & ~self.hold),
         ]
         total = Signal(signed(bits + 1))
         m.d.comb += [

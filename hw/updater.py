@@ -124,6 +124,8 @@ class Updater(wiring.Component):
         mask, up, rest = Signal(MAX_BATCH), Signal(MAX_BATCH), Signal(MAX_BATCH)
         phase = Signal(8)
         place = Signal(data.StructLayout({"counter": counter_shape, "tile": tile_shape, "half": 1, "row": 4}))
+        # It moves on by a word, or, for the host, by a row or to the first word; by one adder each.
+        by_word, by_row, to_first = Signal(), Signal(), Signal()
         word = Signal(max(config.sum_width, range(config.row_words).stop.bit_length()))
 
         # Stage I picks the next sample; stage A reads; stage E steps, `read_latency` later; then the word is written.
@@ -141,6 +143,7 @@ class Updater(wiring.Component):
         m.d.comb += remaining.eq(rest & (rest - 1))
         word_done, row_done = Signal(), Signal()
         stall = Signal()
+        host_read, reading = Signal(), Signal()  # The host's words pass through the steps, which then do nothing.
         m.d.comb += [
             word_done.eq(active & (remaining == 0)),
             row_done.eq(word_done & (word == layer.words)),
@@ -151,7 +154,8 @@ class Updater(wiring.Component):
 
         with m.If(~stall):
             m.d.sync += [
-                chosen.valid.eq(active), chosen.first.eq(fresh), chosen.last.eq(remaining == 0),
+                chosen.valid.eq(active | host_read), chosen.first.eq(fresh | host_read),
+                chosen.last.eq((remaining == 0) & ~host_read),
                 chosen.up.eq(up.bit_select(lowest, 1)), chosen.sample.eq(lowest),
                 chosen.last_word.eq(word == layer.words), chosen.first_word.eq(word == 0), chosen_place.eq(place),
                 chosen_word.eq(layer.replay_region + (word >> entry_bits)), chosen_half.eq(word[0]),
@@ -159,14 +163,30 @@ class Updater(wiring.Component):
             with m.If(active):
                 m.d.sync += [rest.eq(remaining), fresh.eq(0)]
                 with m.If(word_done):
-                    m.d.sync += [
-                        rest.eq(mask), fresh.eq(1), word.eq(word + 1), place.counter.eq(place.counter + 1)]
-                    if lanes < TILE:
-                        m.d.sync += [place.half.eq(~place.half), place.tile.eq(place.tile + place.half)]
-                    else:
-                        m.d.sync += place.tile.eq(place.tile + config.update_words)
+                    m.d.comb += by_word.eq(1)
+                    m.d.sync += [rest.eq(mask), fresh.eq(1), word.eq(word + 1)]
                 with m.If(row_done):
                     m.d.sync += active.eq(0)
+
+        words_on, tiles_on = Signal(counter_shape), Signal(tile_shape)
+        first_word = Signal(range(config.row_words))
+        m.d.comb += [
+            words_on.eq(Mux(by_row, layer.words, Mux(to_first, first_word, 0))),
+            tiles_on.eq(Mux(by_row, Mux(place.row == TILE - 1, layer.tile_block_step, 0), Mux(
+                to_first, first_word >> 1 if lanes < TILE else first_word << ceil_log2(config.update_words),
+                place.half if lanes < TILE else config.update_words))),
+        ]
+        with m.If(by_word | by_row | to_first):
+            m.d.sync += [
+                # With a carry-in, but to the first word: a row is one word longer than `words` says.
+                place.counter.eq((Cat(~to_first, place.counter) + Cat(1, words_on)) >> 1),
+                place.tile.eq(place.tile + tiles_on),
+            ]
+        if lanes < TILE:
+            with m.If(by_word):
+                m.d.sync += place.half.eq(~place.half)
+            with m.Elif(to_first):
+                m.d.sync += place.half.eq(first_word[0])
 
         # A row of another block waits for the last to be written, so that `block` can be believed.
         row = scan.o.payload
@@ -236,24 +256,23 @@ class Updater(wiring.Component):
                 step.k.eq(present[lane]),
                 step.up.eq(~(executed.up ^ activations[lane])),
                 step.pick.eq(high_match & (here == 0)),
+                step.hold.eq(reading),
                 stepped[lane].eq(step.o),
                 lost[lane].eq(step.lost & (~executed.last_word | (lane < layer.tail))),
             ]
         lost_lanes = Signal(lanes)
         m.d.sync += [
             lost_lanes.eq(Mux(executed.valid, lost, 0)),
-            self.updated.eq(executed.valid & executed.first_word),
+            self.updated.eq(executed.valid & executed.first_word & ~reading),
             self.lost.eq(sum(lost_lanes)),
         ]
         write_place = Signal.like(place)
-        host_write = Signal()
-        shift_in, shift_out, take_word = Signal(), Signal(), Signal()
+        host_write, shift = Signal(), Signal()
         m.d.sync += writes.eq((executed.valid & executed.last) | host_write)
+        m.d.sync += write_place.eq(Mux(host_write, chosen_place, executed_place))
         with m.If(executed.valid):
-            m.d.sync += [counters.eq(stepped), write_place.eq(executed_place)]
-        with m.Elif(take_word):
-            m.d.sync += counters.eq(memory.o)
-        with m.Elif(shift_in | shift_out):
+            m.d.sync += counters.eq(stepped)
+        with m.Elif(shift):
             m.d.sync += counters.eq(Cat(counters.as_value()[bits:], self.i_counter.payload))
         m.d.comb += [
             memory.i.eq(counters), memory.write.eq(writes), memory.write_address.eq(write_place.counter),
@@ -261,10 +280,9 @@ class Updater(wiring.Component):
             self.half.eq(write_place.half), self.signs.eq(Cat(~counters[lane][bits - 1] for lane in range(lanes))),
             in_flight.eq(busy_stages | writes),
         ]
-        host_read = Signal()
         m.d.comb += [
-            memory.read.eq((chosen.valid & chosen.first & ~stall) | host_read),
-            memory.read_address.eq(Mux(host_read, place.counter, chosen_place.counter)),
+            memory.read.eq(chosen.valid & chosen.first & ~stall),
+            memory.read_address.eq(chosen_place.counter),
         ]
         if memory.single_port:
             m.d.comb += stall.eq(writes & chosen.valid & chosen.first)
@@ -274,7 +292,7 @@ class Updater(wiring.Component):
         request = Signal(data.StructLayout({
             "row": config.sum_width, "first": range(config.row_words), "words": range(config.row_words + 1), "write": 1}))
         left = Signal(range(lanes + 1))
-        latency = Signal(range(config.read_latency + 2))
+        m.d.comb += first_word.eq(request.first)
         m.d.comb += [record.parity.eq(self.parity), record.base.eq(Cat(
             C(0, ceil_log2(SLOT)), slot))]
         with m.FSM():
@@ -286,7 +304,7 @@ class Updater(wiring.Component):
                     m.d.comb += self.i_row.ready.eq(1)
                     with m.If(self.i_row.valid):
                         m.d.sync += [
-                            self.busy.eq(1), slot.eq(self.i_row.payload.layer),
+                            self.busy.eq(1), reading.eq(~self.i_row.payload.write), slot.eq(self.i_row.payload.layer),
                             *(request[name].eq(self.i_row.payload[name]) for name in request.shape().members)]
                         m.next = "row"
             with m.State("layer"):
@@ -319,56 +337,42 @@ class Updater(wiring.Component):
                 with m.If(~record.busy):
                     m.next = "seek"
             with m.State("seek"):
-                # Row by row, then word by word: no multiplier.
+                # Row by row, then to the word: no multiplier.
                 with m.If(word != request.row):
-                    m.d.sync += [
-                        word.eq(word + 1), place.counter.eq(place.counter + layer.words + 1),
-                        place.row.eq(place.row + 1)]
-                    with m.If(place.row == TILE - 1):
-                        m.d.sync += place.tile.eq(place.tile + layer.tile_block_step)
+                    m.d.comb += by_row.eq(1)
+                    m.d.sync += [word.eq(word + 1), place.row.eq(place.row + 1)]
                 with m.Else():
-                    first = request.first
-                    m.d.sync += place.counter.eq(place.counter + first)
-                    if lanes < TILE:
-                        m.d.sync += [place.tile.eq(place.tile + (first >> 1)), place.half.eq(first[0])]
-                    else:
-                        m.d.sync += place.tile.eq(place.tile + (first << ceil_log2(config.update_words)))
-                    m.d.sync += [left.eq(lanes), latency.eq(config.read_latency)]
+                    m.d.comb += to_first.eq(1)
+                    m.d.sync += left.eq(lanes)
                     m.next = "read"
                     with m.If(request.write):
                         m.next = "fill"
             with m.State("fill"):
-                m.d.comb += [self.i_counter.ready.eq(1), shift_in.eq(self.i_counter.valid)]
+                m.d.comb += [self.i_counter.ready.eq(1), shift.eq(self.i_counter.valid)]
                 with m.If(self.i_counter.valid):
                     m.d.sync += left.eq(left - 1)
                     with m.If(left == 1):
                         m.next = "store"
             with m.State("store"):
                 m.d.comb += host_write.eq(1)
-                m.d.sync += write_place.eq(place)
                 m.next = "advance"
             with m.State("read"):
-                m.d.comb += host_read.eq(latency == config.read_latency)
-                m.d.sync += latency.eq(latency - 1)
-                with m.If(latency == 0):
-                    m.d.comb += take_word.eq(1)
+                m.d.comb += host_read.eq(1)
+                m.next = "wait"
+            with m.State("wait"):
+                with m.If(executed.valid):
                     m.next = "empty"
             with m.State("empty"):
-                m.d.comb += [self.o_counter.valid.eq(1), shift_out.eq(self.o_counter.ready)]
+                m.d.comb += [self.o_counter.valid.eq(1), shift.eq(self.o_counter.ready)]
                 with m.If(self.o_counter.ready):
                     m.d.sync += left.eq(left - 1)
                     with m.If(left == 1):
                         m.next = "advance"
             with m.State("advance"):
-                m.d.sync += [
-                    place.counter.eq(place.counter + 1), request.words.eq(request.words - 1), left.eq(lanes),
-                    latency.eq(config.read_latency)]
-                if lanes < TILE:
-                    m.d.sync += [place.half.eq(~place.half), place.tile.eq(place.tile + place.half)]
-                else:
-                    m.d.sync += place.tile.eq(place.tile + config.update_words)
+                m.d.comb += by_word.eq(1)
+                m.d.sync += [request.words.eq(request.words - 1), left.eq(lanes)]
                 with m.If(request.words == 1):
-                    m.d.sync += self.busy.eq(0)
+                    m.d.sync += [self.busy.eq(0), reading.eq(0)]
                     m.next = "idle"
                 with m.Elif(request.write):
                     m.next = "fill"
