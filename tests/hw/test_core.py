@@ -9,7 +9,7 @@ from bitprop.model.config import NetworkConfig
 from bitprop.sim.runner import CELLS, run_bench
 
 ARRAYS = {
-    "smallest": {"lanes": 1, "update_lanes": 8, "counter_bits": 5, "tiles": 64, "operand_words": 1024,
+    "smallest": {"lanes": 1, "rows": 8, "update_lanes": 8, "counter_bits": 5, "tiles": 64, "operand_words": 1024,
                  "replay_words": 1024, "rank_words": 4096, "winner_words": 2048, "counter_words": 2048, "fan_in": 127,
                  "statistic_width": 16},
     "three_lanes": {"lanes": 3, "update_lanes": 16, "counter_bits": 12, "tiles": 128, "operand_words": 512,
@@ -27,8 +27,8 @@ ARRAYS = {
     "two_columns": {"columns": 2, "lanes": 2, "update_lanes": 64, "counter_bits": 9, "tiles": 128,
                     "operand_words": 512, "replay_words": 1024, "rank_words": 1024, "winner_words": 512,
                     "counter_words": 2048, "fan_in": 255, "scan_ahead": 2, "pipelined": True},
-    "four_columns": {"columns": 4, "lanes": 1, "update_lanes": 128, "counter_bits": 10, "tiles": 256,
-                     "operand_words": 512, "replay_words": 512, "rank_words": 1024, "winner_words": 512,
+    "four_columns": {"columns": 4, "lanes": 1, "rows": 8, "update_lanes": 128, "counter_bits": 10,
+                     "tiles": 256, "operand_words": 512, "replay_words": 512, "rank_words": 1024, "winner_words": 512,
                      "counter_words": 1024, "fan_in": 511, "pipelined": True, "scan_ahead": 4},
     "widest_word": {"lanes": 2, "update_lanes": 256, "counter_bits": 11, "tiles": 256, "operand_words": 512,
                     "replay_words": 1024, "rank_words": 2048, "winner_words": 512, "counter_words": 512,

@@ -1,0 +1,81 @@
+"""The units of the accelerator, each alone, at odd sizes; see `sim/bench_units.py`."""
+
+import pytest
+from bitprop.hw.config import ArrayConfig
+from bitprop.hw.counters import CounterStep
+from bitprop.hw.element import ProcessingElement
+from bitprop.hw.program import LAYER, LOADER, PHASE
+from bitprop.hw.records import ProgramMemory, RecordReader
+from bitprop.hw.replay import ReplayMemory
+from bitprop.hw.results import Results
+from bitprop.hw.scan import RowScan
+from bitprop.hw.trigger import Trigger
+from bitprop.hw.weights import WeightMemory
+from bitprop.hw.winners import WinnerSelect
+from bitprop.sim.runner import run_bench
+
+BENCH = "bitprop.sim.bench_units"
+
+
+def run(unit, testcase: str, array: dict, **parameters) -> None:
+    """Run one test of the bench on `unit`."""
+    run_bench(unit, BENCH, testcase=testcase, tests=1, timeout=120, parameters={"array": array, **parameters})
+
+
+@pytest.mark.parametrize("bits", [5, 8])
+def test_counter_step(bits):
+    array = {"counter_bits": bits}
+    run(CounterStep(ArrayConfig(**array)), "counter_step", array)
+
+
+@pytest.mark.parametrize("array", [{"lanes": 1, "fan_in": 255}, {"lanes": 3, "fan_in": 2047, "rows": 8}],
+                         ids=str)
+def test_element(array):
+    run(ProcessingElement(ArrayConfig(**array)), "element", array)
+
+
+@pytest.mark.parametrize(("lanes", "pipelined", "rows"), [
+    (8, False, 16), (16, False, 8), (32, True, 16), (64, False, 16), (128, True, 8), (256, True, 16)])
+def test_weights(lanes, pipelined, rows):
+    array = {"tiles": 32, "update_lanes": lanes, "pipelined": pipelined, "rows": rows}
+    run(WeightMemory(ArrayConfig(**array)), "weights", array)
+
+
+def test_winner():
+    run(WinnerSelect(ArrayConfig()), "winner", {})
+
+
+def test_trigger():
+    array = {"fan_in": 200}
+    run(Trigger(ArrayConfig(**array)), "triggers", array)
+
+
+def test_program_memory():
+    run(ProgramMemory(ArrayConfig(), clients=3), "program_memory", {})
+
+
+@pytest.mark.parametrize("record", ["loader", "layer", "phase"])
+def test_records(record):
+    layout = {"loader": LOADER, "layer": LAYER, "phase": PHASE}[record]
+    run(RecordReader(ArrayConfig(), layout), "records", {}, record=record)
+
+
+@pytest.mark.parametrize("array", [
+    {"lanes": 1, "update_lanes": 8}, {"lanes": 3, "update_lanes": 32}, {"columns": 3, "lanes": 2, "update_lanes": 64},
+], ids=str)
+def test_replay(array):
+    array = {**array, "replay_words": 5 * 32}
+    run(ReplayMemory(ArrayConfig(**array)), "replay", array)
+
+
+@pytest.mark.parametrize("array", [{"lanes": 1}, {"lanes": 3}, {"columns": 3, "lanes": 2}], ids=str)
+def test_results(array):
+    run(Results(ArrayConfig(**array)), "results", array)
+
+
+@pytest.mark.parametrize("array", [
+    {"lanes": 1, "fan_in": 255}, {"lanes": 3, "scan_ahead": 2}, {"columns": 3, "lanes": 2, "scan_ahead": 4},
+], ids=str)
+def test_scan(array):
+    array = {"winner_words": 4096, **array}
+    run(RowScan(ArrayConfig(**array)), "scan", array)
