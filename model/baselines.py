@@ -51,7 +51,7 @@ def logistic_regression(dataset: Dataset, network: dict[str, Any], epochs: int, 
     """
     parts = (dataset.train, dataset.validation, dataset.test)
     found = []
-    for penalty in network.get("penalties", (0.0001, 0.001, 0.01)):
+    for penalty in network.get("penalties", (0.0001, 0.001, 0.01, 0.1)):
         model = LogisticRegression(C=penalty, max_iter=300)
         model.fit(dataset.train.inputs.astype(np.float64), dataset.train.labels)
         found.append(BaselineEpoch(*(float(model.score(part.inputs, part.labels)) for part in parts)))

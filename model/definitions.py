@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .experiments import Experiment
+from .experiments import GROUPS, Experiment
 
 __all__ = ["EXPERIMENTS"]
 
@@ -246,6 +246,45 @@ SERIES_HARDWARE = [
 
 
 
+SEQUENTIAL = [
+    Experiment(
+        name="sequential-mnist",
+        about="Sequential MNIST, 28 rows, 512 state neurons, BEP-TT",
+        section="Sequential MNIST (BEP-TT)",
+        data={"name": "mnist"},
+        rule="recurrent",
+        network={"layers": [0, 512, 512], "window": 28, "gate_ratio": 0.05, "group": 32},
+        batch=100,
+        epochs=15,
+        published=95.0,
+        bar=93.0,
+    )
+]
+
+
+def _varied(group: str, value: float, batch: int = 32, **network) -> Experiment:
+    """One point of a curve: Random Prototypes, 256-256, hardware rule, one setting changed."""
+    return Experiment(
+        name=f"{group}-{value:g}",
+        about=f"Random Prototypes p = 0.46, 256-256, hardware rule, {GROUPS[group]} = {value:g}",
+        section="One setting varied, hardware rule",
+        data={"name": "prototypes", "flip": 0.46, "resplit": True},
+        network={"layers": [0, 256, 256], "reinforcement": 64} | network,
+        batch=batch,
+        epochs=12,
+        group=group,
+        value=value,
+    )
+
+
+CURVES = [
+    *(_varied("counter-bits", bits, counter_bits=bits) for bits in (4, 5, 6, 7, 8, 10, 12)),
+    *(_varied("batch", batch, batch=batch) for batch in (1, 4, 8, 16, 32)),
+    *(_varied("gate", nu, gates=[0, int(nu * 256)]) for nu in (0.0, 0.01, 0.05, 0.1, 0.25, 1.0)),
+    *(_varied("members", members, groups=[members, members]) for members in (4, 8, 16, 32, 64, 128, 256)),
+]
+
+
 def _baseline(name: str, about: str, rule: str, data: dict, network: dict, **fields) -> Experiment:
     return Experiment(
         **{
@@ -267,8 +306,8 @@ _HARD_PROTOTYPES = {"name": "prototypes", "flip": 0.46, "resplit": True}
 
 BASELINES = [
     _baseline("prototypes-nearest", "Random Prototypes, true prototypes", "nearest-prototype", _HARD_PROTOTYPES, {}),
-    _baseline("prototypes-logistic", "Random Prototypes, logistic regression", "logistic", _HARD_PROTOTYPES, {}),
-    _baseline("digits-logistic", "Digits, logistic regression", "logistic", _DIGITS, {}),
+    _baseline("prototypes-logistic", "Prototypes, logistic regression", "logistic", _HARD_PROTOTYPES, {}, version=2),
+    _baseline("digits-logistic", "Digits, logistic regression", "logistic", _DIGITS, {}, version=2),
     *(
         _baseline(
             f"{data['name']}-straight-through{'-norm' if norm else ''}",
@@ -294,6 +333,8 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     *FASHION,
     *LOCAL,
     *SERIES,
+    *SEQUENTIAL,
+    *CURVES,
     *BASELINES,
 )
 """All of them, in the order of the results document."""

@@ -23,10 +23,19 @@ from .data import Dataset, load_dataset
 from .learners import build_learner
 from .trainer import EpochRecord, Training, accuracy
 
-__all__ = ["Experiment", "RESULTS", "load_runs", "run", "run_path", "select"]
+__all__ = ["GROUPS", "RESULTS", "Experiment", "load_runs", "run", "run_path", "select"]
 
 RESULTS = Path(__file__).parent / "results"
 """Folder of the runs that the results document is made of."""
+
+
+GROUPS = {
+    "counter-bits": "counter bits B",
+    "batch": "samples a batch",
+    "gate": "gate ν",
+    "members": "members of a group γ",
+}
+"""Groups of experiments that vary one setting, and what it is called; the report draws no learning curves of them."""
 
 
 @dataclass(frozen=True, kw_only=True)

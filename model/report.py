@@ -12,7 +12,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from .experiments import Experiment, load_runs
+from .experiments import GROUPS, Experiment, load_runs
 
 __all__ = ["Row", "summarise", "write_report"]
 
@@ -176,15 +176,6 @@ def _learning_curves(rows: list[Row], folder: Path) -> list[tuple[str, str]]:
         name = "".join(c if c.isalnum() else "-" for c in section.lower())
         plots.append((f"Learning curves: {section}", _save(figure, folder, f"learning-{name}.svg")))
     return plots
-
-
-GROUPS = {
-    "counter-bits": "counter bits B",
-    "batch": "samples a batch",
-    "gate": "gate ν",
-    "members": "members of a group γ",
-}
-"""Axis labels of the groups that vary one setting; they have no learning curves of their own."""
 
 
 def _figure():
