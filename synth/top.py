@@ -9,6 +9,7 @@ from amaranth.hdl import ClockDomain, ClockSignal, Elaboratable, Module, Signal
 from amaranth.lib import io
 from amaranth.lib.cdc import ResetSynchronizer
 
+from ..hw.system import System
 from .boards import Board
 
 __all__ = ["Clocking", "Top"]
@@ -79,7 +80,6 @@ class Top(Elaboratable):
         board = self.board
         system = self.system
         if system is None:
-            from ..hw.system import System
             system = System(board.config, board.link)
         uart = platform.request("uart", dir="-")
         m.submodules.clocking = clocking = Clocking(board)

@@ -6,7 +6,7 @@ import json
 import pytest
 from bitprop.synth import build as flow
 from bitprop.synth import tools
-from bitprop.synth.boards import find_board
+from bitprop.synth.boards import BOARDS, find_board
 from bitprop.synth.build import build, plan
 from bitprop.synth.report import table
 from bitprop.synth.tools import ToolError
@@ -90,6 +90,16 @@ def test_plan_for_a_simulator_has_the_pins(echo):
     board = find_board("icebreaker")
     source = plan(board, echo(board), debug_verilog=True)["top.debug.v"]
     assert "SB_PLL40_PAD" in source and "uart_0__rx__io" in source and "clk12_0__io" in source
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_every_board_has_a_plan(name):
+    board = BOARDS[name]
+    files = plan(board)
+    assert "attribute \\no_rw_check" in files["top.il"]
+    assert f"synth_{board.device.family} {board.device.synthesis} -top top" in files["top.ys"]
+    pins = files["top.pcf" if board.device.family == "ice40" else "top.lpf"]
+    assert "uart_0__rx__io" in pins and "uart_0__tx__io" in pins and "clk" in pins
 
 
 def test_failing_and_missing_tools_are_named(tmp_path, monkeypatch):
