@@ -59,22 +59,35 @@ async def measure(dut, host: CoreHost, work: list, expected: list[np.ndarray], l
     """Run all batches; `samples`, elapsed `cycles` and `statistics` of those after the warm-up."""
     batch, time = len(work[0][1]), 0
     received = cocotb.start_soon(receive_all(host, [len(labels) for _, labels, _ in work]))
-    before = began = None
+    mask = (1 << host.array.statistic_width) - 1
+    raw = host.statistics()
+    totals = began = None
+
+    def add() -> None:
+        # The counters may wrap, though not within a batch.
+        nonlocal raw, totals
+        before, raw = raw, host.statistics()
+        if totals is not None:
+            totals = {name: total + (raw[name] - before[name] & mask) for name, total in totals.items()}
+
     for number, (inputs, labels, _) in enumerate(work):
         if number == WARM_UP:
             await idle(dut)
-            before, began = host.statistics(), get_sim_time("ns")
+            add()
+            totals, began = dict.fromkeys(raw, 0), get_sim_time("ns")
         host.put_samples(inputs, labels)
         await host.start(batch, learn, time)
+        add()
         time += batch
     predictions = await received
     await idle(dut)
-    ended, after = get_sim_time("ns"), host.statistics()
+    add()
+    ended = get_sim_time("ns")
     np.testing.assert_array_equal(predictions, np.concatenate(expected))
     return {
         "samples": batch * (len(work) - WARM_UP),
         "cycles": round((ended - began) / PERIOD),
-        "statistics": {name: after[name] - before[name] for name in after},
+        "statistics": totals,
     }
 
 

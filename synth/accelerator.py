@@ -123,7 +123,7 @@ class Accelerator:
         return State(counters, self._classifier.copy(), self.samples)
 
     def statistics(self) -> dict[str, int]:
-        """Totals since `load`, by the names in `STATISTICS`."""
+        """Totals since `load`, by the names in `STATISTICS`; see `Device.statistics` about counters that wrap."""
         return self.device.statistics()
 
     @property
