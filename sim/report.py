@@ -109,8 +109,8 @@ def _curve(summary: dict[str, Any]) -> Figure:
     axes.plot(epochs, [100 * record["training"] for record in history], color="#b0b0b0", label="training")
     axes.plot(epochs, [100 * record["validation"] for record in history], color="#3b6ea8", label="validation")
     axes.axhline(100 * summary["test_accuracy"], color="#7fb069", linestyle="--", label="test, trained network")
-    if summary["rtl"]:
-        points = [(c["epoch"], 100 * c["validation"]) for c in summary["rtl"]["comparisons"]]
+    if summary["epochs"]:
+        points = [(c["epoch"], 100 * c["validation"]) for c in summary["rtl"]["comparisons"][:summary["epochs"]]]
         axes.plot(*zip(*points, strict=True), "o", color="#e6a23c", label="validation on the RTL")
     axes.set(xlabel="epoch", ylabel="accuracy, %")
     axes.grid(alpha=0.3)
@@ -146,7 +146,7 @@ def _use(boards: dict[str, dict[str, Any]]) -> Figure:
     axes.set_yticks([index + 0.4 - height / 2 for index in range(len(RESOURCES))], RESOURCES.values())
     axes.invert_yaxis()
     axes.set(xlabel="used, %", xlim=(0, 110))
-    axes.legend(loc="lower right")
+    axes.legend(ncols=len(boards), loc="upper center", bbox_to_anchor=(0.5, 1.2), frameon=False)
     return figure
 
 
