@@ -80,7 +80,8 @@ def visible(k: np.ndarray) -> np.ndarray:
 def matvec(values: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Rows of `values` (batch, n) times ±1 `matrix` (m, n) transposed: int32 `(batch, m)`.
 
-    Runs on float32 BLAS, which is exact here: every partial sum is an integer below 2^24.
+    Runs on float32 BLAS, which is exact here: every partial sum is an integer below 2^24. It is 2.6 to 3.3 times as
+    fast as XOR and `numpy.bitwise_count` on packed words (batch 100 at 784 → 525, batch 32 at 256 → 64, one core).
     """
     return (values.astype(np.float32) @ matrix.T.astype(np.float32)).astype(np.int32)
 
