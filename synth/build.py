@@ -17,7 +17,7 @@ from .boards import Board
 from .estimate import check_memory
 from .netlist import cells_by_block, ignore_collisions, top_module, trim_carries
 from .report import BuildReport, Use, parse_placement
-from .tools import run, versions
+from .tools import ToolError, run, versions
 from .top import Top
 
 __all__ = ["BuildError", "build", "plan"]
@@ -59,7 +59,7 @@ def build(board: Board, *, seeds: int = 1, top=None, folder: Path = Path("build/
     Raises
     ------
     BuildError
-        The memories do not fit the device, or the tools used a multiplier.
+        The design does not fit the device, or the tools used a multiplier.
     ToolError
         A tool is missing or failed.
     """
@@ -96,11 +96,16 @@ def build(board: Board, *, seeds: int = 1, top=None, folder: Path = Path("build/
             if (work / report).exists() and (work / layout).exists():
                 return
             partial = f"{layout}.part", f"{report}.part"
-            run(nextpnr, *board.device.nextpnr, "--json", netlist.name,
-                *(("--pcf", constraints, "--asc") if family == "ice40" else ("--lpf", constraints, "--textcfg")),
-                partial[0], "--report", partial[1], "--seed", str(seed), "--timing-allow-fail",
-                folder=work, log=work / f"seed_{seed}.log", time_limit=time_limit,
-                watch=lambda line: progress(f"place and route, seed {seed}", line))
+            log = work / f"seed_{seed}.log"
+            try:
+                run(nextpnr, *board.device.nextpnr, "--json", netlist.name,
+                    *(("--pcf", constraints, "--asc") if family == "ice40" else ("--lpf", constraints, "--textcfg")),
+                    partial[0], "--report", partial[1], "--seed", str(seed), "--timing-allow-fail",
+                    folder=work, log=log, time_limit=time_limit,
+                    watch=lambda line: progress(f"place and route, seed {seed}", line))
+            except ToolError:
+                _explain_overflow(board, log, blocks)
+                raise
             (work / partial[0]).rename(work / layout)
             (work / partial[1]).rename(work / report)
 
@@ -143,6 +148,19 @@ def _finish_netlist(source: Path, netlist: Path, cells: Path, family: str) -> No
     partial.write_text(json.dumps(content))
     partial.rename(netlist)
     source.unlink()
+
+
+def _explain_overflow(board: Board, log: Path, blocks: dict[str, dict[str, int]]) -> None:
+    # The placer's own words for "too large" differ from device to device.
+    counts = re.findall(r"(?:ICESTORM_LC|TRELLIS_COMB): *(\d+)/ *(\d+)", log.read_text())
+    if not counts or int(counts[-1][0]) <= int(counts[-1][1]):
+        return
+    used, available = counts[-1]
+    sizes = {block: kinds.get("lut4", 0) + kinds.get("lone_flip_flop", 0) for block, kinds in blocks.items() if block}
+    largest = sorted(sizes, key=sizes.get, reverse=True)[:12]
+    raise BuildError(
+        f"{board.title} ({board.device.name}) has {available} LUT4s; this design takes {used}. Largest blocks, each "
+        "with those within it:\n" + "\n".join(f"  {block}: {sizes[block]}" for block in largest)) from None
 
 
 @contextmanager

@@ -14,6 +14,9 @@ KINDS = {
 }
 """What a primitive counts as; a CCU2C carries for two LUTs."""
 
+ICE40_FLIP_FLOP = "SB_DFF"
+"""How the names of all of them begin."""
+
 
 def ignore_collisions(rtlil: str) -> str:
     """Mark the reads of every memory that has the attribute `no_rw_check` as undefined where the same address is
@@ -57,11 +60,7 @@ def trim_carries(module: dict) -> int:
     """Disconnect what makes nextpnr-ecp5 spend a CCU2C, that is two LUTs: carry outputs that nothing reads, and
     constant carry inputs where the lowest position has the same sum and carry whatever comes in. Returns how many.
     """
-    readers = Counter(bit for port in module["ports"].values() for bit in port["bits"])
-    for cell in module["cells"].values():
-        for port, bits in cell["connections"].items():
-            if cell["port_directions"][port] == "input":
-                readers.update(bits)
+    readers = _readers(module)
     trimmed = 0
     for cell in module["cells"].values():
         if cell["type"] != "CCU2C":
@@ -93,18 +92,41 @@ def _generates(cell: dict) -> bool:
 
 
 def cells_by_block(module: dict, depth: int = 4) -> dict[str, dict[str, int]]:
-    """Cells of each kind in each block of the hierarchy down to `depth`, blocks within blocks included; "" is all."""
+    """Cells of each kind in each block of the hierarchy down to `depth`, blocks within blocks included; "" is all.
+
+    `lone_flip_flop` counts those of the iCE40's flip-flops that take a logic cell of their own, because no LUT feeds
+    them, or one that others read too.
+    """
     blocks = _blocks(module)
+    lone = _lone_flip_flops(module)
     counts: dict[str, Counter] = {"": Counter()}
     for name, cell in module["cells"].items():
-        kind = "flip_flop" if cell["type"].startswith("SB_DFF") else KINDS.get(cell["type"])
+        kind = "flip_flop" if cell["type"].startswith(ICE40_FLIP_FLOP) else KINDS.get(cell["type"])
         if kind is None:
             continue
-        counts[""][kind] += 1
+        kinds = (kind, "lone_flip_flop") if name in lone else (kind,)
+        counts[""].update(kinds)
         for block in _ancestors(find_block(name, blocks)):
             if block and block.count(".") < depth:
-                counts.setdefault(block, Counter())[kind] += 1
+                counts.setdefault(block, Counter()).update(kinds)
     return {block: dict(count) for block, count in sorted(counts.items())}
+
+
+def _lone_flip_flops(module: dict) -> set[str]:
+    cells = module["cells"]
+    readers = _readers(module)
+    fed = {cell["connections"]["O"][0] for cell in cells.values() if cell["type"] == "SB_LUT4"}
+    return {name for name, cell in cells.items() if cell["type"].startswith(ICE40_FLIP_FLOP)
+            and not (cell["connections"]["D"][0] in fed and readers[cell["connections"]["D"][0]] == 1)}
+
+
+def _readers(module: dict) -> Counter:
+    readers = Counter(bit for port in module["ports"].values() for bit in port["bits"])
+    for cell in module["cells"].values():
+        for port, bits in cell["connections"].items():
+            if cell["port_directions"].get(port) == "input":
+                readers.update(bits)
+    return readers
 
 
 def _blocks(module: dict) -> set[str]:

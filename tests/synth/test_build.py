@@ -7,7 +7,7 @@ import pytest
 from bitprop.synth import build as flow
 from bitprop.synth import tools
 from bitprop.synth.boards import BOARDS, find_board
-from bitprop.synth.build import build, plan
+from bitprop.synth.build import BuildError, build, plan
 from bitprop.synth.report import table
 from bitprop.synth.tools import ToolError
 from rich.console import Console
@@ -90,6 +90,21 @@ def test_plan_for_a_simulator_has_the_pins(echo):
     board = find_board("icebreaker")
     source = plan(board, echo(board), debug_verilog=True)["top.debug.v"]
     assert "SB_PLL40_PAD" in source and "uart_0__rx__io" in source and "clk12_0__io" in source
+
+
+def test_design_that_is_too_large_is_told_by_block(echo, tmp_path, monkeypatch):
+    board = find_board("icebreaker")
+
+    def no_room(tool, *arguments, folder, log, **options):
+        if tool == "yosys":
+            tools.run(tool, *arguments, folder=folder, log=log, **options)
+        else:
+            log.write_text("Info: \t         ICESTORM_LC:    6621/   5280   125%\nERROR: no BELs remaining")
+            raise ToolError("nextpnr-ice40 failed")
+
+    monkeypatch.setattr(flow, "run", no_room)
+    with pytest.raises(BuildError, match=r"(?s)has 5280 LUT4s; this design takes 6621.*\n  system: \d\d"):
+        build(board, top=echo(board), folder=tmp_path)
 
 
 @pytest.mark.parametrize("name", BOARDS)

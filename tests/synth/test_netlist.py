@@ -68,13 +68,16 @@ def test_constant_carry_in_is_trimmed_only_where_it_cannot_matter():
 
 def test_cells_are_counted_by_block():
     cells = {"core": "$scopeinfo", "core.array": "$scopeinfo", "core.array.sum_LUT4_Z": "LUT4",
-             "core.array.sum_SB_DFFE_Q": "SB_DFFE", "core.ram.0.0": "SB_RAM40_4K", "core.x.y": "SB_CARRY",
-             "loose": "SB_LUT4", "pin": "SB_IO"}
-    module = {"cells": {name: {"type": kind} for name, kind in cells.items()}}
+             "core.ram.0.0": "SB_RAM40_4K", "core.x.y": "SB_CARRY", "loose": "SB_LUT4", "pin": "SB_IO"}
+    pins = {"SB_LUT4": {"O": [5]}, "SB_DFFE": {"D": [5], "Q": [6]}, "SB_DFF": {"D": [6], "Q": [7]}}
+    cells |= {"core.array.after_lut": "SB_DFFE", "core.array.alone": "SB_DFF"}
+    module = {"ports": {}, "cells": {
+        name: {"type": kind, "connections": pins.get(kind, {}), "port_directions": {"D": "input", "Q": "output"}}
+        for name, kind in cells.items()}}
     assert cells_by_block(module) == {
-        "": {"lut4": 2, "flip_flop": 1, "block_ram": 1, "carry": 1},
-        "core": {"lut4": 1, "flip_flop": 1, "block_ram": 1, "carry": 1},
-        "core.array": {"lut4": 1, "flip_flop": 1},
+        "": {"lut4": 2, "flip_flop": 2, "lone_flip_flop": 1, "block_ram": 1, "carry": 1},
+        "core": {"lut4": 1, "flip_flop": 2, "lone_flip_flop": 1, "block_ram": 1, "carry": 1},
+        "core.array": {"lut4": 1, "flip_flop": 2, "lone_flip_flop": 1},
     }
     assert cells_by_block(module, depth=1).keys() == {"", "core"}
     assert find_block("core.array.deeper.q", {"core", "core.array"}) == "core.array"
