@@ -1,0 +1,142 @@
+"""Faults put into the gateware one at a time: every one must be caught by the benches that pass without it.
+
+A mutant is a replacement in the source of one module; the classes of the changed source lend their `elaborate` to the
+real ones for the time of a test.
+"""
+
+import importlib.util
+import inspect
+import re
+import sys
+from typing import NamedTuple
+
+import pytest
+from amaranth.lib import wiring
+from bitprop.hw.config import ArrayConfig
+from bitprop.hw.core import Core
+from bitprop.hw.counters import CounterStep
+from bitprop.hw.element import ProcessingElement
+from bitprop.hw.program import LOADER
+from bitprop.hw.records import RecordReader
+from bitprop.hw.replay import ReplayMemory
+from bitprop.hw.results import Results
+from bitprop.hw.scan import RowScan
+from bitprop.hw.trigger import Trigger
+from bitprop.hw.weights import WeightMemory
+from bitprop.hw.winners import WinnerSelect
+from bitprop.model.config import NetworkConfig
+from bitprop.sim.runner import BenchError, run_bench
+
+CORE = {"lanes": 1, "update_lanes": 8, "counter_bits": 5, "tiles": 32, "operand_words": 1024, "replay_words": 640,
+        "rank_words": 2048, "winner_words": 1024, "counter_words": 512, "fan_in": 127, "statistic_width": 16}
+NETWORKS = [
+    NetworkConfig(layers=(40, 35, 21), classes=5, counter_bits=5, margin=30, gates=(0, 9), groups=(5, 7),
+                  rank_shifts=(0, 0), reinforcement=4, seed=1),
+    NetworkConfig(layers=(18, 17, 16, 9), classes=3, counter_bits=5, margin=12, gates=(0, 4, 6), groups=(17, 1, 9),
+                  rank_shifts=(0, 1, 0), reinforcement=16, seed=2),
+]
+"""Odd widths, narrow gates, even sums that are often zero, ranks that saturate."""
+
+UNITS = {
+    "element": (ProcessingElement, {"lanes": 1, "fan_in": 255}, "element"),
+    "winner": (WinnerSelect, {}, "winner"),
+    "trigger": (Trigger, {"fan_in": 200}, "triggers"),
+    "counter": (CounterStep, {"counter_bits": 5}, "counter_step"),
+    "weights": (WeightMemory, {"tiles": 32, "update_lanes": 64}, "weights"),
+    "results": (Results, {"lanes": 3}, "results"),
+    "scan": (RowScan, {"lanes": 3, "scan_ahead": 2, "winner_words": 4096}, "scan"),
+    "record": (lambda config: RecordReader(config, LOADER), {}, "records"),
+    "replay": (ReplayMemory, {"lanes": 3, "update_lanes": 32, "replay_words": 160}, "replay"),
+}
+"""By name: the unit, its array and the test of `sim/bench_units.py`."""
+
+
+class Mutant(NamedTuple):
+    """`old`, which occurs once in the source of `module`, becomes `new`; the bench `caught_by` must see it."""
+
+    module: str
+    old: str
+    new: str
+    caught_by: str
+
+
+MUTANTS = {
+    "flipped XNOR": Mutant(
+        "popcount", "self.mask & ~(self.weight ^ self.value)", "self.mask & (self.weight ^ self.value)", "element"),
+    "mask ignored": Mutant("popcount", "self.mask & ~(self.weight", "~(self.weight", "element"),
+    "carry lost": Mutant("popcount", "(a & b) | (a & c) | (b & c)", "(a & b) | (a & c)", "element"),
+    "dropped last": Mutant("element", "self.compute & self.last", "self.compute", "element"),
+    "tie to the highest index": Mutant("winners", "self.rank < best_rank", "self.rank <= best_rank", "winner"),
+    "right neuron wins": Mutant("winners", "self.wrong & (open_group", "(open_group", "winner"),
+    "winner of the group before": Mutant("winners", "best.valid & ~self.first", "best.valid", "winner"),
+    "trigger at the margin": Mutant("trigger", "lead < self.margin", "lead <= self.margin", "trigger"),
+    "tie to the true class": Mutant("trigger", "(lead == 0) & true_is_lower", "(lead == 0)", "trigger"),
+    "counter wraps": Mutant(
+        "counters", "self.o.eq(Mux(self.lost, Cat((~total[bits]).replicate(bits - 1), total[bits]), total[:bits]))",
+        "self.o.eq(total[:bits])", "counter"),
+    "reinforced by the old sign": Mutant("counters", "self.k >= -1", "self.k >= 0", "counter"),
+    "no transpose": Mutant("weights", "Mux(transpose, natural[column][row]", "Mux(transpose, natural[row][column]",
+                           "weights"),
+    "words of a write not rotated": Mutant("weights", "(high - row_high) % words", "high % words", "weights"),
+    "trigger beyond the batch": Mutant("results", "keep(0)", "keep(1)", "results"),
+    "off-by-one group": Mutant("scan", "member == self.group", "member == self.group + 1", "scan"),
+    "untriggered samples update": Mutant("scan", "mask & self.triggered", "mask", "scan"),
+    "always the first buffer": Mutant("records", "word[15] & self.parity", "0", "record"),
+    "samples beyond the batch kept": Mutant("replay", "~place.sample[5]", "1", "replay"),
+    "gate ignored": Mutant("lane", "aux_gate[0] & opinion", "opinion", "core"),
+    "gate at less, not at most": Mutant("lane", "magnitude <= phase.gate", "magnitude < phase.gate", "core"),
+    "zero vote as +1": Mutant("lane", "~(phase.backward & zero)", "1", "core"),
+    "rank not saturated": Mutant("lane", "Mux(shifted >= rank_top, rank_top - 1, shifted)", "shifted", "core"),
+    "reinforcement turns the other way": Mutant("updater", "chosen_phase - chosen.sample",
+                                                "chosen_phase + chosen.sample", "core"),
+    "samples in reverse": Mutant("updater", "rest & (rest - 1)", "rest & ~(1 << lowest)", "core"),
+    "padding counted as saturated": Mutant("updater", "lane < layer.tail", "lane <= layer.tail", "core"),
+    "array does not wait for the updater": Mutant("sequencer", "~phase.chase | ~self.update_busy", "1", "core"),
+    "buffers not in turn": Mutant("loader", "self.parity.eq(~self.parity)", "self.parity.eq(self.parity)", "core"),
+}
+
+ALSO = {"samples in reverse": ("for sample in reversed(range(MAX_BATCH))", "for sample in range(MAX_BATCH)")}
+"""Second replacement of a mutant that needs two."""
+
+
+def run(bench: str, name: str) -> None:
+    if bench == "core":
+        run_bench(Core(ArrayConfig(**CORE)), "bitprop.sim.bench_core", tests=1, name=name, timeout=120, parameters={
+            "array": CORE, "networks": [network.to_dict() for network in NETWORKS], "batches": [32, 9, 32, 5, 32],
+            "spread": 16, "check_every": 5})
+        return
+    unit, array, testcase = UNITS[bench]
+    run_bench(unit(ArrayConfig(**array)), "bitprop.sim.bench_units", tests=1, name=name, testcase=testcase,
+              timeout=120, parameters={"array": array, "record": "loader"})
+
+
+def mutate(monkeypatch, mutant: Mutant, also: tuple[str, str] | None) -> None:
+    """Give the module's components the `elaborate` of the changed source, until the test ends."""
+    original = importlib.import_module(f"bitprop.hw.{mutant.module}")
+    source = inspect.getsource(original)
+    for old, new in [(mutant.old, mutant.new), *([also] if also else [])]:
+        count = source.count(old)
+        assert count == 1, f"{old!r} must occur once in hw/{mutant.module}.py, not {count} times"
+        source = source.replace(old, new)
+    spec = importlib.util.spec_from_loader(f"bitprop.hw.mutant_{mutant.module}", loader=None)
+    changed = importlib.util.module_from_spec(spec)
+    changed.__package__ = "bitprop.hw"
+    monkeypatch.setitem(sys.modules, spec.name, changed)
+    exec(compile(source, f"mutant of {mutant.module}", "exec"), vars(changed))
+    for name, part in vars(changed).items():
+        if isinstance(part, type) and issubclass(part, wiring.Component) and part.__module__ == spec.name:
+            monkeypatch.setattr(getattr(original, name), "elaborate", part.elaborate)
+
+
+@pytest.mark.parametrize("bench", sorted({mutant.caught_by for mutant in MUTANTS.values()}))
+def test_passes_without_fault(bench):
+    run(bench, "unchanged")
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_mutant_is_caught(name, monkeypatch):
+    mutant = MUTANTS[name]
+    mutate(monkeypatch, mutant, ALSO.get(name))
+    with pytest.raises(BenchError, match="tests passed where") as caught:
+        run(mutant.caught_by, name)
+    assert re.search("AssertionError|Timeout", str(caught.value)), f"not a comparison that failed: {caught.value}"
