@@ -60,6 +60,7 @@ def test_summary_and_report(settings):
     assert summary["state_hash"] in page
 
 
+@pytest.mark.filterwarnings("ignore:.*created but never used")
 def test_failures_are_told_and_the_rest_goes_on(settings, monkeypatch):
     def differs(*arguments, **options):
         raise BenchError("epoch 1, batch 2: predictions: 1 of 8 differ")
