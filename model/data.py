@@ -41,7 +41,8 @@ SPLIT_SEED = 0
 """Splits belong to the data set: they are the same whatever seed a network has."""
 
 DIGITS_THRESHOLDS = (1, 4, 9, 14)
-"""Thresholds of the digits' pixels, which are 0 … 16; best of ten sets by cross-validation without the test part."""
+"""Thresholds of the digits' pixels, which are 0 … 16; best of eleven sets in cross-validation
+outside the test part."""
 
 ARCHIVE = tuple(sorted({path.split("/")[1] for path in FILES if path.startswith("ucr/")}))
 """Time-series data sets known by name."""

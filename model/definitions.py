@@ -6,6 +6,24 @@ from .experiments import GROUPS, Experiment
 
 __all__ = ["EXPERIMENTS"]
 
+PROVENANCE = (
+    "Random Prototypes, Fashion-MNIST, equal size: groups, gates and margins come from a feasibility study that did "
+    "not keep the test part apart. 35-35 is at its second version: 59.17 ± 1.00 with ν = 0.25; ν = 1 was the best of "
+    "four variants on the validation part (two seeds: 61.3 against 59.4 there, a smaller gain on the test part).",
+    "Digits: about 75 combinations of encoding and settings were compared by cross-validation on the 1,500 samples "
+    "outside the default split's test part, so its 96.1 is a best of many. The test part was then seen for four "
+    "settings, trained on 1,350 and on 1,500 samples and scored in five ways; 1,350 with the majority was kept with "
+    "those numbers known (1,500: 94.4), so the test accuracy leans to the high side. Seeds 1 to 4 below draw "
+    "other test parts, whose samples took part in that cross-validation.",
+    "Digits at equal size: the paper's rule runs with the settings tuned for the hardware rule, not with its own, so "
+    "that row does not show the hardware rule to be the better one.",
+    "Time series: windows come from the feasibility study; the majority was made the score after the test accuracies "
+    "of ten data sets had been seen for it, for the best and for the last epoch. One run is one fold of three; the "
+    "publication repeats the three folds three times.",
+    "Local rule: published settings and the published score, the last epoch's.",
+)
+"""Where the settings of the definitions come from, and what had been seen when they were chosen."""
+
 FIVE, THREE = (0, 1, 2, 3, 4), (0, 1, 2)
 
 
@@ -27,7 +45,7 @@ def _prototypes(width: int, **fields) -> Experiment:
 
 
 PROTOTYPES = [
-    # So narrow a network needs every neuron to pass its error back: ν = 1 is worth 2 points on validation.
+    # ν = 1 instead of 0.25: 2 points better on validation, 0.9 on the test part.
     _prototypes(35, network={"group": 35, "gate_ratio": 1.0}, published=61.6, version=2),
     _prototypes(75, network={"group": 25}, published=70.4, bar=69.4),
     _prototypes(135, network={"group": 45, "margin_ratio": 0.75}, published=74.1, bar=73.1),

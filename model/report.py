@@ -12,6 +12,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from .definitions import PROVENANCE
 from .experiments import GROUPS, Experiment, load_runs
 
 __all__ = ["Row", "summarise", "write_report"]
@@ -93,8 +94,12 @@ def write_report(experiments: Sequence[Experiment], folder: Path) -> list[Row]:
         "# Results",
         "",
         "Written by `bitprop experiments table` from the runs in this folder; every run is one JSON file.",
-        "Accuracies in percent, mean ± sample standard deviation over the seeds. Hyper-parameters were chosen "
-        "without the test part. `runs` counts the seeds done of those asked for.",
+        "Accuracies in percent, mean ± sample standard deviation over the seeds. `runs` counts the seeds done of "
+        "those asked for.",
+        "",
+        "No epoch is chosen by the test part. Settings are another matter; what each came from:",
+        "",
+        *(f"- {line}" for line in PROVENANCE),
         "",
     ]
     for section, members in itertools.groupby(rows, key=lambda row: row.experiment.section):
@@ -116,7 +121,8 @@ def _table(rows: list[Row]) -> list[str]:
     ]
     for row in rows:
         experiment = row.experiment
-        result = "not run" if row.mean is None else f"**{row.mean:.2f}** ± {row.deviation:.2f}"
+        spread = f" ± {row.deviation:.2f}" if row.runs > 1 else " (one run)"
+        result = "not run" if row.mean is None else f"**{row.mean:.2f}**{spread}"
         lines.append(
             f"| {experiment.about} | {result} | {SCORES[experiment.score]} "
             f"| {percent(row.best)} | {percent(row.last)} "
