@@ -41,7 +41,7 @@ def pack(bits) -> int:
     return sum(int(bit) << place for place, bit in enumerate(np.ravel(bits)))
 
 
-@cocotb.test(timeout_time=10, timeout_unit="ms")
+@cocotb.test(timeout_time=500, timeout_unit="us")
 async def counter_step(dut):
     """Every counter, either way, picked and not."""
     bits = CONFIG.counter_bits
@@ -60,7 +60,7 @@ async def counter_step(dut):
     assert seen == 4 << bits
 
 
-@cocotb.test(timeout_time=10, timeout_unit="ms")
+@cocotb.test(timeout_time=500, timeout_unit="us")
 async def element(dut):
     """Sums of 1 to 20 words, the next beginning while the rows of the last come out; some cycles without a word."""
     rng = np.random.default_rng(1)
@@ -117,7 +117,7 @@ async def element(dut):
     assert len(expected) == 60 * rows * lanes
 
 
-@cocotb.test(timeout_time=10, timeout_unit="ms")
+@cocotb.test(timeout_time=500, timeout_unit="us")
 async def weights(dut):
     """Writes at every row and word, reads as it lies and transposed, both at once."""
     rng = random.Random(1)
@@ -162,7 +162,7 @@ async def weights(dut):
     assert checked == 3 * len(reads) + 2 * len(places)
 
 
-@cocotb.test(timeout_time=10, timeout_unit="ms")
+@cocotb.test(timeout_time=500, timeout_unit="us")
 async def winner(dut):
     """Groups of 1 to 64 neurons, with and without wrong ones, many of equal rank."""
     rng = np.random.default_rng(1)
@@ -187,7 +187,7 @@ async def winner(dut):
     assert 200 < won < 300
 
 
-@cocotb.test(timeout_time=10, timeout_unit="ms")
+@cocotb.test(timeout_time=500, timeout_unit="us")
 async def triggers(dut):
     """2 to 64 classes with close logits; margins about the lead, 0, and always."""
     rng = np.random.default_rng(1)
@@ -216,7 +216,7 @@ async def triggers(dut):
     assert 50 < fired < 250
 
 
-@cocotb.test(timeout_time=10, timeout_unit="ms")
+@cocotb.test(timeout_time=500, timeout_unit="us")
 async def program_memory(dut):
     """Three clients at once: the first that asks is granted, alone, and has its word in the next cycle."""
     rng = np.random.default_rng(1)
@@ -246,7 +246,7 @@ async def program_memory(dut):
     assert min(granted) > 80
 
 
-@cocotb.test(timeout_time=10, timeout_unit="ms")
+@cocotb.test(timeout_time=500, timeout_unit="us")
 async def records(dut):
     """Records of random fields at random places, on even and odd batches, with grants that come when they come."""
     rng = np.random.default_rng(1)
@@ -290,7 +290,7 @@ async def records(dut):
         assert unflatten(reader.fields, int(dut.o.value)) == expected
 
 
-@cocotb.test(timeout_time=10, timeout_unit="ms")
+@cocotb.test(timeout_time=500, timeout_unit="us")
 async def replay(dut):
     """Signs of all columns for all passes, beyond the batch too; words of the loader; all of it read back."""
     rng = np.random.default_rng(1)
@@ -370,7 +370,7 @@ class Columns:
         self.dut.reply.value = reply
 
 
-@cocotb.test(timeout_time=20, timeout_unit="ms")
+@cocotb.test(timeout_time=500, timeout_unit="us")
 async def results(dut):
     """Batches of every kind of size, read out under back-pressure; the triggers beyond the batch are zero."""
     rng = random.Random(1)
@@ -396,7 +396,7 @@ async def results(dut):
     sink.check_empty()
 
 
-@cocotb.test(timeout_time=50, timeout_unit="ms")
+@cocotb.test(timeout_time=500, timeout_unit="us")
 async def scan(dut):
     """Layers of odd sizes in groups of every size, triggered samples few and many."""
     rng = np.random.default_rng(1)
