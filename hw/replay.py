@@ -87,16 +87,26 @@ class ReplayMemory(wiring.Component):
             sample.eq(Mux(copying, place.sample, self.sample)),
             value.eq(Mux(copying, next_signs, self.data)),
         ]
+        # A power of two and the rest apart: block RAMs of few bits side by side need no multiplexer behind them.
+        lower = 1 << (config.replay_words.bit_length() - 1)
+        depths = [lower] + ([config.replay_words - lower] if config.replay_words > lower else [])
+        write_address, read_address = Cat(sample, word), Cat(self.read_sample, self.read_word)
+        upper = Signal()
+        m.d.sync += upper.eq(read_address >= lower)
         outputs = []
         for number in range(words):
-            memory = Memory(shape=TILE, depth=config.replay_words, init=[], attrs={"no_rw_check": 1})
-            m.submodules[f"part_{number}"] = memory
-            write, read = memory.write_port(), memory.read_port()
-            m.d.comb += [
-                write.en.eq(enable & (part == number)), write.addr.eq(Cat(sample, word)), write.data.eq(value),
-                read.addr.eq(Cat(self.read_sample, self.read_word)),
-            ]
-            outputs.append(read.data)
+            found = []
+            for place, depth in enumerate(depths):
+                memory = Memory(shape=TILE, depth=depth, init=[], attrs={"no_rw_check": 1})
+                m.submodules[f"part_{number}_{place}"] = memory
+                write, read = memory.write_port(), memory.read_port()
+                here = (write_address >= lower) == place if len(depths) > 1 else 1
+                m.d.comb += [
+                    write.en.eq(enable & (part == number) & here), write.addr.eq(write_address),
+                    write.data.eq(value), read.addr.eq(read_address),
+                ]
+                found.append(read.data)
+            outputs.append(Mux(upper, found[1], found[0]) if len(found) > 1 else found[0])
         if config.update_lanes >= TILE:
             m.d.comb += self.o.eq(Cat(outputs))
         else:

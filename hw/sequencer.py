@@ -15,6 +15,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from ..model.config import MAX_BATCH
 from .column import Column, control_layout
 from .config import TILE, ArrayConfig
 from .program import PHASE
@@ -103,11 +104,13 @@ class Sequencer(wiring.Component):
         config = self.config
         operand_shape = range(config.operand_words)
         rank_shape, verdict_shape = range(config.rank_words), range(config.winner_words)
+        words_shape = range(max(2, -(-config.fan_in // TILE)))
         m.submodules.record = record = RecordReader(config, PHASE, {
             "tile": range(config.tiles), "tile_word_step": range(config.tiles),
             "tile_block_step": range(config.tiles), "gate": config.sum_width, "operand": operand_shape,
             "keep_value_offset": operand_shape, "pair_offset": operand_shape, "write_offset": operand_shape,
-            "rank": rank_shape, "verdict": verdict_shape, "label": verdict_shape,
+            "rank": rank_shape, "verdict": verdict_shape, "label": verdict_shape, "words": words_shape,
+            "blocks": words_shape, "pace": range(64), "replay_region": range(max(2, config.replay_words // MAX_BATCH)),
             "next": range(config.program_words)})
         m.d.comb += record.steps.stride.eq(self.stride)
         phase = record.o
@@ -123,9 +126,9 @@ class Sequencer(wiring.Component):
         m.d.comb += self.transpose.eq(phase.backward)
 
         # Where the loops are.
-        block, pass_ = Signal(8), Signal(range(config.passes + 1))
-        word = Signal(8)
-        elapsed = Signal(8)
+        block, pass_ = Signal(words_shape), Signal(range(config.passes + 1))
+        word = Signal(words_shape)
+        elapsed = Signal(range(words_shape.stop + 64))
         operand_base, rank_base = Signal(operand_shape), Signal(rank_shape)
         verdict_base, sample = Signal(verdict_shape), Signal(6)
         block_tile = Signal(range(config.tiles))
@@ -141,7 +144,7 @@ class Sequencer(wiring.Component):
 
         # What the drain needs to know of a job, kept from its last word until its sums come out.
         job = Signal(data.StructLayout({
-            "operand": operand_shape, "rank": rank_shape, "verdict": verdict_shape, "sample": 6, "block": 8,
+            "operand": operand_shape, "rank": rank_shape, "verdict": verdict_shape, "sample": 6, "block": words_shape,
             "last": 1, "lower": 1}))
         summed = Signal()
 
@@ -313,8 +316,8 @@ class Sequencer(wiring.Component):
 
         # Writes: the value word three, the gate word four cycles behind the sixteenth row. The job's place is kept
         # from a time when the next job has not begun to drain, nor its last words been issued.
-        late = Signal(data.StructLayout({"operand": operand_shape, "sample": 6, "block": 8}))
-        with m.If(drain.valid & (row == (4 if config.rows == TILE else 9))):
+        late = Signal(data.StructLayout({"operand": operand_shape, "sample": 6, "block": words_shape}))
+        with m.If(drain.valid & (row == (4 if config.rows == TILE else 8))):
             m.d.sync += [late[name].eq(job[name]) for name in late.shape().members]
         part_bits = ceil_log2(max(1, config.update_words))
         paired = Signal()

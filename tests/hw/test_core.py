@@ -77,9 +77,7 @@ def random_networks(array: ArrayConfig, count: int, seed: int) -> list[dict]:
     return networks
 
 
-@pytest.mark.parametrize("array", [
-    pytest.param(name, marks=pytest.mark.xfail(strict=True, reason="elements of eight rows in a wide, pipelined array"))
-    if name == "four_columns_of_eight" else name for name in ARRAYS])
+@pytest.mark.parametrize("array", ARRAYS)
 def test_core(array):
     config = ArrayConfig(**ARRAYS[array])
     sources = [CELLS / "SB_SPRAM256KA.v"] if config.counter_memory == "spram" else []
