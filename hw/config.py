@@ -19,7 +19,8 @@ class ArrayConfig:
     columns
         Processing elements in the systolic chain; tiles march from each to the next.
     lanes
-        Samples that one processing element works on at once; at most 2 where there are several columns. The array works on `columns · lanes` samples.
+        Samples that one processing element works on at once; at most 2 where there are several columns. The array
+        works on `columns · lanes` samples.
     rows
         Rows of a processing element: 16, or 8, which then takes the two halves of a tile one after the other.
     update_lanes

@@ -31,7 +31,8 @@ class CounterStep(wiring.Component):
     def __init__(self, config: ArrayConfig):
         self.bits = config.counter_bits
         super().__init__({
-            "k": In(signed(self.bits)), "up": In(1), "pick": In(1), "hold": In(1), "o": Out(signed(self.bits)), "lost": Out(1)})
+            "k": In(signed(self.bits)), "up": In(1), "pick": In(1), "hold": In(1),
+            "o": Out(signed(self.bits)), "lost": Out(1)})
 
     def elaborate(self, platform):
         m = Module()

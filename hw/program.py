@@ -1,8 +1,8 @@
 """Programs: what the host writes into the program memory to describe a network to the core.
 
-The program memory holds, in 16-bit words: the loader's record at address 0; the layers for the updater, last
-layer first, then the classifier, at multiples of 16; the phases of a batch, in order; the prototypes. One record is a few words; a field marked *buffered* may
-carry bit 15, which asks for the second of two buffers on every other batch.
+The program memory holds, in 16-bit words: the loader's record at address 0; the layers for the updater, last layer
+first, then the classifier, at multiples of 16; the phases of a batch, in order; the prototypes. One record is a few
+words; a field marked *buffered* may carry bit 15, which asks for the second of two buffers on every other batch.
 
 Within a lane's memories each pass has a frame of equal size:
 
@@ -39,9 +39,9 @@ class Field(NamedTuple):
 
 LOADER = {
     "stride": Field(15), "double": Field(1), "operand_frame": Field(12), "rank_frame": Field(12),
-    "verdict_frame": Field(12), "target_words": Field(8),
-    "prototypes": Field(10), "prototype_shift": Field(4), "replay_stride": Field(8), "replay_region": Field(8, "replay_stride"),
-    "inputs": Field(15, "stride"), "targets": Field(15, "stride"), "label": Field(12, "one"), "first_phase": Field(10),
+    "verdict_frame": Field(12), "target_words": Field(8), "prototypes": Field(10), "prototype_shift": Field(4),
+    "replay_stride": Field(8), "replay_region": Field(8, "replay_stride"), "inputs": Field(15, "stride"),
+    "targets": Field(15, "stride"), "label": Field(12, "one"), "first_phase": Field(10),
 }
 """Fields of the loader's record and their widths.
 
@@ -63,12 +63,15 @@ SLOT = 16
 """Layers' records lie at multiples of this address."""
 
 PHASE = {
-    "backward": Field(1), "classify": Field(1), "select": Field(1), "rank_write": Field(1), "rank_shift": Field(2), "pass_major": Field(1), "chase": Field(1),
-    "paired": Field(1), "keep_value": Field(1), "keep_paired": Field(1), "keep_gate": Field(1), "write_value": Field(1), "write_paired": Field(1),
-    "write_gate": Field(1), "replay": Field(1),
-    "tile": Field(12), "tile_word_step": Field(12), "tile_block_step": Field(12), "words": Field(8), "blocks": Field(8), "last_rows": Field(4),
-    "tail": Field(16), "gate": Field(12), "operand": Field(15, "stride"), "keep_value_offset": Field(15, "stride"), "pair_offset": Field(15, "stride"), "write_offset": Field(15, "stride"),
-    "rank": Field(12), "group": Field(6), "verdict": Field(12), "label": Field(12, "one"), "pace": Field(8), "replay_region": Field(8), "next": Field(10), "end_infer": Field(1), "end": Field(1),
+    "backward": Field(1), "classify": Field(1), "select": Field(1), "rank_write": Field(1), "rank_shift": Field(2),
+    "pass_major": Field(1), "chase": Field(1), "paired": Field(1), "keep_value": Field(1), "keep_paired": Field(1),
+    "keep_gate": Field(1), "write_value": Field(1), "write_paired": Field(1), "write_gate": Field(1),
+    "replay": Field(1), "tile": Field(12), "tile_word_step": Field(12), "tile_block_step": Field(12),
+    "words": Field(8), "blocks": Field(8), "last_rows": Field(4), "tail": Field(16), "gate": Field(12),
+    "operand": Field(15, "stride"), "keep_value_offset": Field(15, "stride"), "pair_offset": Field(15, "stride"),
+    "write_offset": Field(15, "stride"), "rank": Field(12), "group": Field(6), "verdict": Field(12),
+    "label": Field(12, "one"), "pace": Field(8), "replay_region": Field(8), "next": Field(10),
+    "end_infer": Field(1), "end": Field(1),
 }
 """Fields of a phase of the array. Counts and sizes are one less than they say (`words`, `blocks`, `last_rows`,
 `group`), `pace`, the least cycles from job to job, is two less.
@@ -93,9 +96,9 @@ end, end_infer
 """
 
 LAYER = {
-    "last": Field(1), "counter": Field(16), "words": Field(12), "tile": Field(12), "tile_block_step": Field(12), "rows": Field(12), "group": Field(6), "verdict": Field(12),
-    "replay_region": Field(8, "replay_stride"), "tail": Field(9),
-    "reinforce": Field(1), "reinforce_mask": Field(8),
+    "last": Field(1), "counter": Field(16), "words": Field(12), "tile": Field(12), "tile_block_step": Field(12),
+    "rows": Field(12), "group": Field(6), "verdict": Field(12), "replay_region": Field(8, "replay_stride"),
+    "tail": Field(9), "reinforce": Field(1), "reinforce_mask": Field(8),
 }
 """Fields of a layer for the updater; `words`, `rows`, `group` are one less than they say.
 
@@ -309,8 +312,8 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
     memory = encode(
         LOADER, stride=stride, double=buffers == 2, operand_frame=frame, rank_frame=rank_frame,
         verdict_frame=verdict_frame, target_words=words[-1] - 1, prototypes=prototypes, prototype_shift=prototype_shift,
-        replay_stride=entries[0], replay_region=BUFFERED, inputs=inputs_offset, targets=pairs[-1], label=(result + 1) | buffered,
-        first_phase=first_phase)
+        replay_stride=entries[0], replay_region=BUFFERED, inputs=inputs_offset, targets=pairs[-1],
+        label=(result + 1) | buffered, first_phase=first_phase)
     for layer in [*range(depth - 1, -1, -1), depth]:
         trained = layer < depth
         memory += [0] * (-len(memory) % SLOT)

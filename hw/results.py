@@ -23,7 +23,7 @@ class Results(wiring.Component):
     query, address, column : Out
         What to ask of the columns.
     reply : In
-        The answer, `columns + 1` cycles later.
+        The answer, `columns + 2` cycles later.
     o : Out(stream)
         See `ports.CoreSignature.o_result`. A stalled host holds the next batch's results back, and the update.
     triggered : Out(32)

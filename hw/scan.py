@@ -38,7 +38,7 @@ class RowScan(wiring.Component):
     query, address, member : Out
         What to ask of the columns.
     reply : In
-        The answer, `columns + 1` cycles later.
+        The answer, `columns + 2` cycles later.
     o : Out(stream of RowLayout)
         Rows with at least one sample, ascending.
     """
@@ -100,7 +100,7 @@ class RowScan(wiring.Component):
                 with m.If(row == self.rows):
                     m.d.sync += asking.eq(0)
 
-        # Answers: `columns + 1` cycles behind, gathered until a row is complete.
+        # Answers: `columns + 2` cycles behind, gathered until a row is complete.
         valid, last = self.query, self.query & last_pass
         for _ in range(config.columns + 2):
             next_valid, next_last = Signal(), Signal()

@@ -50,7 +50,7 @@ class Updater(wiring.Component):
     query, query_address, query_member : Out
         What to ask of the columns.
     reply : In
-        The answer, `columns + 1` cycles later.
+        The answer, `columns + 2` cycles later.
     read_word, read_half, read_sample : Out
         Address of the replay memory.
     activations : In
@@ -135,12 +135,12 @@ class Updater(wiring.Component):
         chosen_place = Signal.like(place)
         chosen_word = Signal(8)
         chosen_half = Signal()
+        # The lowest bit by a subtraction and its place by trees: a chain of 32 choices would set the clock.
+        below, alone, remaining = Signal(MAX_BATCH), Signal(MAX_BATCH), Signal(MAX_BATCH)
         lowest = Signal(range(MAX_BATCH))
-        for sample in reversed(range(MAX_BATCH)):
-            with m.If(rest[sample]):
-                m.d.comb += lowest.eq(sample)
-        remaining = Signal(MAX_BATCH)
-        m.d.comb += remaining.eq(rest & (rest - 1))
+        m.d.comb += [below.eq(rest - 1), alone.eq(rest & ~below), remaining.eq(rest & below)]
+        for bit in range(len(lowest)):
+            m.d.comb += lowest[bit].eq(Cat(alone[sample] for sample in range(MAX_BATCH) if sample >> bit & 1).any())
         word_done, row_done = Signal(), Signal()
         stall = Signal()
         host_read, reading = Signal(), Signal()  # The host's words pass through the steps, which then do nothing.
@@ -156,7 +156,7 @@ class Updater(wiring.Component):
             m.d.sync += [
                 chosen.valid.eq(active | host_read), chosen.first.eq(fresh | host_read),
                 chosen.last.eq((remaining == 0) & ~host_read),
-                chosen.up.eq(up.bit_select(lowest, 1)), chosen.sample.eq(lowest),
+                chosen.up.eq((up & alone).any()), chosen.sample.eq(lowest),
                 chosen.last_word.eq(word == layer.words), chosen.first_word.eq(word == 0), chosen_place.eq(place),
                 chosen_word.eq(layer.replay_region + (word >> entry_bits)), chosen_half.eq(word[0]),
             ]
@@ -290,7 +290,8 @@ class Updater(wiring.Component):
         # The layers of a batch, last to first; or one row for the host.
         slot = Signal(4)
         request = Signal(data.StructLayout({
-            "row": config.sum_width, "first": range(config.row_words), "words": range(config.row_words + 1), "write": 1}))
+            "row": config.sum_width, "first": range(config.row_words), "words": range(config.row_words + 1),
+            "write": 1}))
         left = Signal(range(lanes + 1))
         m.d.comb += first_word.eq(request.first)
         m.d.comb += [record.parity.eq(self.parity), record.base.eq(Cat(

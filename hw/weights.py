@@ -63,7 +63,7 @@ class WeightMemory(wiring.Component):
         word_bits = ceil_log2(words)
         granularity = min(TILE, config.update_lanes)
 
-        # Write side: word i of the row goes to bank (row + i·step) mod 16, so bank (high, low) takes word high - row_high.
+        # Word i of the row goes to bank (row + i·step) mod 16, so bank (high, low) takes word high - row_high.
         row_low, row_high = self.row % step, self.row >> ceil_log2(step)
         rotated = [Signal(TILE, name=f"rotated_{high}") for high in range(words)]
         place = [Signal(range(max(2, words)), name=f"place_{high}") for high in range(words)]
