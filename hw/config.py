@@ -131,6 +131,12 @@ class ArrayConfig:
         return max(1, self.update_lanes // TILE)
 
     @property
+    def replay_depths(self) -> tuple[int, ...]:
+        """Depths of the replay memory's parts: a power of two, and the rest."""
+        lower = 1 << (self.replay_words.bit_length() - 1)
+        return (lower, self.replay_words - lower) if self.replay_words > lower else (lower,)
+
+    @property
     def passes(self) -> int:
         """Passes over the array that a full batch takes."""
         return -(-MAX_BATCH // self.samples)

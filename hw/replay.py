@@ -88,8 +88,8 @@ class ReplayMemory(wiring.Component):
             value.eq(Mux(copying, next_signs, self.data)),
         ]
         # A power of two and the rest apart: block RAMs of few bits side by side need no multiplexer behind them.
-        lower = 1 << (config.replay_words.bit_length() - 1)
-        depths = [lower] + ([config.replay_words - lower] if config.replay_words > lower else [])
+        depths = config.replay_depths
+        lower = depths[0]
         write_address, read_address = Cat(sample, word), Cat(self.read_sample, self.read_word)
         upper = Signal()
         m.d.sync += upper.eq(read_address >= lower)

@@ -87,7 +87,8 @@ def memories(config: ArrayConfig, link: LinkConfig) -> list[MemoryShape]:
         MemoryShape(name="ranks", width=config.rank_bits * lanes, depth=config.rank_words, count=config.columns),
         MemoryShape(name="verdicts", width=verdict * lanes, depth=config.winner_words, granularity=verdict,
                     count=config.columns),
-        MemoryShape(name="replay", width=TILE, depth=config.replay_words, count=config.update_words),
+        *(MemoryShape(name="replay", width=TILE, depth=depth, count=config.update_words)
+          for depth in config.replay_depths),
         MemoryShape(name="program", width=TILE, depth=config.program_words),
         MemoryShape(name="packets", width=8, depth=2 * link.buffer_bytes),
     ]
