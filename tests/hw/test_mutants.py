@@ -89,13 +89,16 @@ MUTANTS = {
     "rank not saturated": Mutant("lane", "Mux(shifted >= rank_top, rank_top - 1, shifted)", "shifted", "core"),
     "reinforcement turns the other way": Mutant("updater", "chosen_phase - chosen.sample",
                                                 "chosen_phase + chosen.sample", "core"),
-    "samples in reverse": Mutant("updater", "rest & (rest - 1)", "rest & ~(1 << lowest)", "core"),
+    "samples in reverse": Mutant(
+        "updater", "below.eq(rest - 1), alone.eq(rest & ~below), remaining.eq(rest & below)",
+        "below.eq(rest[::-1] - 1), alone.eq((rest[::-1] & ~below)[::-1]), remaining.eq((rest[::-1] & below)[::-1])",
+        "core"),
     "padding counted as saturated": Mutant("updater", "lane < layer.tail", "lane <= layer.tail", "core"),
     "array does not wait for the updater": Mutant("sequencer", "~phase.chase | ~self.update_busy", "1", "core"),
     "buffers not in turn": Mutant("loader", "self.parity.eq(~self.parity)", "self.parity.eq(self.parity)", "core"),
 }
 
-ALSO = {"samples in reverse": ("for sample in reversed(range(MAX_BATCH))", "for sample in range(MAX_BATCH)")}
+ALSO = {}
 """Second replacement of a mutant that needs two."""
 
 
