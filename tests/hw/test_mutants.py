@@ -98,9 +98,6 @@ MUTANTS = {
     "buffers not in turn": Mutant("loader", "self.parity.eq(~self.parity)", "self.parity.eq(self.parity)", "core"),
 }
 
-ALSO = {}
-"""Second replacement of a mutant that needs two."""
-
 
 def run(bench: str, name: str) -> None:
     if bench == "core":
@@ -113,14 +110,13 @@ def run(bench: str, name: str) -> None:
               timeout=120, parameters={"array": array, "record": "loader"})
 
 
-def mutate(monkeypatch, mutant: Mutant, also: tuple[str, str] | None) -> None:
+def mutate(monkeypatch, mutant: Mutant) -> None:
     """Give the module's components the `elaborate` of the changed source, until the test ends."""
     original = importlib.import_module(f"bitprop.hw.{mutant.module}")
     source = inspect.getsource(original)
-    for old, new in [(mutant.old, mutant.new), *([also] if also else [])]:
-        count = source.count(old)
-        assert count == 1, f"{old!r} must occur once in hw/{mutant.module}.py, not {count} times"
-        source = source.replace(old, new)
+    count = source.count(mutant.old)
+    assert count == 1, f"{mutant.old!r} must occur once in hw/{mutant.module}.py, not {count} times"
+    source = source.replace(mutant.old, mutant.new)
     spec = importlib.util.spec_from_loader(f"bitprop.hw.mutant_{mutant.module}", loader=None)
     changed = importlib.util.module_from_spec(spec)
     changed.__package__ = "bitprop.hw"
@@ -139,7 +135,7 @@ def test_passes_without_fault(bench):
 @pytest.mark.parametrize("name", MUTANTS)
 def test_mutant_is_caught(name, monkeypatch):
     mutant = MUTANTS[name]
-    mutate(monkeypatch, mutant, ALSO.get(name))
+    mutate(monkeypatch, mutant)
     with pytest.raises(BenchError, match="tests passed where") as caught:
         run(mutant.caught_by, name)
     assert re.search("AssertionError|Timeout", str(caught.value)), f"not a comparison that failed: {caught.value}"
