@@ -31,7 +31,8 @@ from amaranth.back import verilog
 from amaranth.lib import wiring
 from cocotb_tools.runner import VerilatorControlFile, get_runner
 
-__all__ = ["BUILD_DIRECTORY", "CELLS", "BenchError", "BenchRun", "bench_parameters", "build_model", "run_bench"]
+__all__ = ["BUILD_DIRECTORY", "CELLS", "BenchError", "BenchRun", "bench_parameters", "build_model", "locked",
+           "require_tools", "run_bench", "tool_environment"]
 
 BUILD_DIRECTORY = Path("build/sim")
 """Where compiled models and runs are kept, below the current directory."""
@@ -108,10 +109,10 @@ def build_model(component: wiring.Component | str, *, sources: Sequence[Path] = 
     runtime = build_directory.resolve() / f"runtime-{_digest(setup)}"
     directory.mkdir(parents=True, exist_ok=True)
     done = directory / "done"
-    with _locked(directory / "lock"):
+    with locked(directory / "lock"):
         if done.exists():
             return directory
-        _require_tools()
+        require_tools()
         (directory / f"{_TOP}.v").write_text(source)
         (directory / f"{_TOP}.vlt").write_text(_visible_ports("\n".join([source, *more.values()]), top))
         for name, text in more.items():
@@ -119,7 +120,7 @@ def build_model(component: wiring.Component | str, *, sources: Sequence[Path] = 
         model = directory / "model"
         runner = get_runner("verilator")
         try:
-            with _environment():
+            with tool_environment():
                 _reuse_runtime(runtime, model)
                 runner.build(
                     sources=[VerilatorControlFile(directory / f"{_TOP}.vlt"), directory / f"{_TOP}.v",
@@ -164,7 +165,7 @@ def run_bench(component: wiring.Component | str, bench: str, *, tests: int, para
                         build_directory=build_directory)
     text = json.dumps(parameters, sort_keys=True)
     directory = model / f"{bench.rpartition('.')[2]}-{_digest([name, bench, testcase, seed, text])}"
-    with _locked(model / f"{directory.name}.lock"):
+    with locked(model / f"{directory.name}.lock"):
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir()
         (directory / _PARAMETERS_FILE).write_text(text)
@@ -172,7 +173,7 @@ def run_bench(component: wiring.Component | str, bench: str, *, tests: int, para
         runner = get_runner("verilator")
         stopped = ""
         try:
-            with _environment(SIM_CMD_PREFIX=f"timeout --kill-after=5 {timeout:g}", PYTHONUNBUFFERED="1"):
+            with tool_environment(SIM_CMD_PREFIX=f"timeout --kill-after=5 {timeout:g}", PYTHONUNBUFFERED="1"):
                 runner.test(
                     test_module=bench, testcase=testcase, seed=seed,
                     hdl_toplevel=top, hdl_toplevel_lang="verilog",
@@ -209,7 +210,7 @@ def _visible_ports(source: str, top: str) -> str:
 
 
 @contextmanager
-def _environment(**changes: str):
+def tool_environment(**changes: str):
     """The packaged Verilator first on PATH, and this Python as `python`, for the programs started within."""
     root = Path(verilator.__file__).parent
     folders = [str(root / "bin"), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
@@ -232,7 +233,8 @@ def _environment(**changes: str):
                 os.environ[key] = value
 
 
-def _require_tools() -> None:
+def require_tools() -> None:
+    """Raise BenchError where a program that compiling needs is missing; it says which, and how to get it."""
     missing = [program for program in _NEEDED if shutil.which(program) is None]
     if missing:
         raise BenchError(f"compiling a simulation needs {', '.join(missing)}: install with the system's "
@@ -240,7 +242,7 @@ def _require_tools() -> None:
 
 
 @contextmanager
-def _locked(path: Path):
+def locked(path: Path):
     """Hold an exclusive lock, so that parallel test workers share builds."""
     with open(path, "w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)

@@ -15,7 +15,7 @@ from ...model.step import State
 
 __all__ = ["Layout", "macros", "pack", "unpack"]
 
-HEADER = ("batch", "train", "infer", "samples", "triggered", "row_updates", "saturations")
+HEADER = ("batch", "train", "infer", "margin", "samples", "triggered", "row_updates", "saturations")
 
 
 def macros(network: NetworkConfig, samples: int) -> dict[str, str]:
@@ -30,7 +30,6 @@ def macros(network: NetworkConfig, samples: int) -> dict[str, str]:
         "OUTPUTS": str(network.layers[-1]),
         "CLASSES": str(network.classes),
         "PLANES": str(network.counter_bits),
-        "MARGIN": str(network.margin),
         "REINFORCEMENT": str(network.reinforcement),
         "SAMPLES": str(samples),
     }
@@ -100,7 +99,9 @@ class Layout:
         """The memory before a run: uint32 `(words,)`. `infer` samples are predicted after training on all."""
         memory = np.zeros(self.words, dtype="<u4")
         views = self.views(memory)
-        for name, value in {"batch": batch, "train": len(labels), "infer": infer, "samples": state.samples}.items():
+        header = {"batch": batch, "train": len(labels), "infer": infer, "margin": self.network.margin,
+                  "samples": state.samples}
+        for name, value in header.items():
             views[name][...] = value
         views["inputs"][:len(inputs)] = pack(inputs)
         views["labels"][:len(labels)] = labels

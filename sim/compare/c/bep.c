@@ -166,7 +166,7 @@ static NOINLINE uint32_t classify(const struct memory *memory, const uint32_t *t
         else if (count < others)
             others = count;
     }
-    *triggers = 2 * (int)(others - own) < MARGIN;
+    *triggers = 2 * (int)(others - own) < (int)memory->margin;
     return prediction;
 }
 

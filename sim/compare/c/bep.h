@@ -7,7 +7,6 @@
  *   OUTPUTS        width of the last layer
  *   CLASSES        number of classes
  *   PLANES         bits of a counter
- *   MARGIN         trigger margin
  *   REINFORCEMENT  period, 0 for none
  *   SAMPLES        samples held in memory
  *
@@ -26,6 +25,8 @@
 struct memory {
     /* How to run: samples a batch, samples to train on, samples to infer afterwards. */
     uint32_t batch, train, infer;
+    /* The trigger's margin. */
+    uint32_t margin;
     /* What it did: the rule's statistics. */
     uint32_t samples, triggered, row_updates, saturations;
     uint32_t inputs[SAMPLES][INPUT_WORDS];

@@ -1,0 +1,145 @@
+"""What every target is given to do, and what the golden model makes of it."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...model.config import NetworkConfig
+from ...model.data import load_dataset, random_prototypes
+from ...model.initial import initial_state
+from ...model.learners import HardwareLearner
+from ...model.presets import DIGITS_BATCH, digits_network
+from ...model.step import State, backward, forward, infer, matvec, trigger, update_layers
+from ...model.trainer import Training
+from ..workload import Workload
+
+__all__ = ["SAMPLES", "Work", "all_triggered", "network_of", "real_training"]
+
+SAMPLES = 64
+"""Trained by every target, whose states are then compared."""
+
+EPOCHS = 10
+"""Of the training that a real training's samples are taken from: by then counters have spread and margins grown."""
+
+PROTOTYPE_FLIP, PROTOTYPES = 0.44, 2000
+"""The data of a real training where no data set has the network's number of inputs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """Samples to train on from a state, and what the golden model does with them.
+
+    Members
+    -------
+    name
+        For people.
+    network
+        With the margin that decides what triggers.
+    batch
+        Samples a batch.
+    start
+        State before.
+    inputs, labels
+        ±1 int8 `(n, K_0)` and int64 `(n,)`.
+    end
+        The model's state after all samples.
+    trained_predictions, inferred_predictions
+        The model's: made while training, and of the same samples afterwards.
+    triggered, row_updates, saturations
+        The model's statistics over all samples.
+    """
+
+    name: str
+    network: NetworkConfig
+    batch: int
+    start: State
+    inputs: np.ndarray
+    labels: np.ndarray
+    end: State
+    trained_predictions: np.ndarray
+    inferred_predictions: np.ndarray
+    triggered: int
+    row_updates: int
+    saturations: int
+
+    @classmethod
+    def of(cls, name: str, network: NetworkConfig, batch: int, start: State, inputs: np.ndarray,
+           labels: np.ndarray) -> Work:
+        """Let the model train on these samples, from a copy of `start`, in batches of any size."""
+        state, predictions, totals = start.copy(), [], np.zeros(3, dtype=np.int64)
+        for first in range(0, len(labels), batch):
+            part = slice(first, first + batch)
+            prediction, *counts = _train(network, state, inputs[part], labels[part])
+            predictions.append(prediction)
+            totals += counts
+        return cls(
+            name=name, network=network, batch=batch, start=start, inputs=inputs, labels=labels, end=state,
+            trained_predictions=np.concatenate(predictions), inferred_predictions=infer(network, state, inputs),
+            triggered=int(totals[0]), row_updates=int(totals[1]), saturations=int(totals[2]))
+
+    def in_batches(self, batch: int, repeat: int = 1) -> Work:
+        """The same samples, `repeat` times over, in batches of another size."""
+        return Work.of(self.name, self.network, batch, self.start, np.tile(self.inputs, (repeat, 1)),
+                       np.tile(self.labels, repeat))
+
+    @property
+    def trigger_rate(self) -> float:
+        """Part of the samples that triggers."""
+        return self.triggered / len(self.labels)
+
+    @property
+    def digest(self) -> str:
+        """`State.digest` of the model's state at the end."""
+        return self.end.digest()
+
+
+def _train(network: NetworkConfig, state: State, inputs: np.ndarray, labels: np.ndarray):
+    """`model.step.train_batch` for a batch of any size, which the gateware's 32 need not bound here."""
+    weights = state.weights()
+    activations, sums = forward(network, weights, inputs)
+    logits = matvec(activations[-1], state.classifier)
+    triggered = trigger(network.margin, logits, labels)
+    desired = backward(network, weights, sums, state.classifier[labels] * triggered[:, None])
+    row_updates, saturations = update_layers(network, state, activations, sums, desired)
+    state.samples += len(labels)
+    return logits.argmax(axis=1), int(triggered.sum()), row_updates, saturations
+
+
+def network_of(layers: tuple[int, ...], *, counter_bits: int = 8) -> NetworkConfig:
+    """The network that is compared for these widths: the digits' preset where it has them, else ten classes and the
+    rule's defaults."""
+    preset = digits_network()
+    return preset if layers == preset.layers else NetworkConfig(layers=layers, classes=10, counter_bits=counter_bits)
+
+
+def all_triggered(network: NetworkConfig, batch: int, samples: int = SAMPLES) -> Work:
+    """Random inputs from the initial state, each with a label that triggers: the most work a sample can be."""
+    workload = Workload(network=network, batch=min(batch, 32))
+    network, state = workload.network, workload.initial_state()
+    taken = list(itertools.islice(workload.batches(state.copy(), -(-samples // workload.batch)), None))
+    inputs = np.concatenate([part for part, _, _ in taken])[:samples]
+    labels = np.concatenate([part for _, part, _ in taken])[:samples]
+    return Work.of("all triggered", network, workload.batch, workload.initial_state(), inputs, labels)
+
+
+def real_training(network: NetworkConfig, batch: int, samples: int = SAMPLES) -> Work:
+    """The samples that follow after `EPOCHS` epochs of a training, from the state it then has."""
+    preset = digits_network()
+    if network == preset:
+        dataset, name = load_dataset("digits"), "digits"
+    else:
+        # Fashion-MNIST would have to be fetched; prototypes of any width are drawn.
+        dataset = random_prototypes(PROTOTYPE_FLIP, train=PROTOTYPES, validation=50, test=50, width=network.layers[0],
+                                    classes=network.classes)
+        name = "prototypes"
+    learner = HardwareLearner(network, initial_state(network), batch=DIGITS_BATCH)
+    training = Training(learner)
+    for _ in training.run(dataset, EPOCHS):
+        pass
+    order = np.concatenate(training.batches(dataset))[:samples]
+    part = dataset.train
+    return Work.of(f"real training: {name}", network, min(batch, 32), learner.state, part.inputs[order],
+                   part.labels[order].astype(np.int64))
