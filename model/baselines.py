@@ -33,10 +33,11 @@ def nearest_prototype(dataset: Dataset, network: dict[str, Any], epochs: int, se
     """Random Prototypes' ceiling: the class whose true prototype agrees most with the sample.
 
     network
-        `prototype_seed`: the seed that `data.random_prototypes` drew the prototypes from.
+        `prototype_seed`: the seed that `data.random_prototypes` drew the prototypes from; None: `seed`.
     """
     width, classes = dataset.width, len(dataset.classes)
-    prototypes = draw_prototypes(network.get("prototype_seed", 42), classes, width).astype(np.float32)
+    drawn = network.get("prototype_seed", 42)
+    prototypes = draw_prototypes(seed if drawn is None else drawn, classes, width).astype(np.float32)
     parts = (dataset.train, dataset.validation, dataset.test)
     yield BaselineEpoch(
         *(accuracy((part.inputs.astype(np.float32) @ prototypes.T).argmax(axis=1), part.labels) for part in parts)

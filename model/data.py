@@ -182,12 +182,17 @@ def images(
     data_dir: str | os.PathLike | None = None,
     encoder: Encoder | None = None,
     validation: int = 10_000,
+    *,
+    steps: int = 1,
+    width: int | None = None,
 ) -> Dataset:
     """`fashion-mnist` or `mnist`: 60,000 less `validation` images to train on, 10,000 for the test, 784
     inputs a bit.
 
     The encoder is fitted to the training part; default: one bit a pixel, above the median of all pixels
-    (which is 0) or not. Errors as `fetch` and `read_idx`.
+    (which is 0) or not. With `width` the bits are cut into `steps` equal steps, 28 of them being the rows, and each
+    is expanded to `width` inputs as in `archive_steps`. ValueError when `steps` does not divide the bits; else
+    errors as `fetch` and `read_idx`.
     """
     values = {
         part: read_idx(fetch(f"{name}/{part}-images-idx3-ubyte.gz", data_dir), 3).reshape(-1, 784)
@@ -202,12 +207,17 @@ def images(
             raise ValueError(f"{name}: {len(values[part])} {part} images but {len(labels[part])} labels")
     fitting, choosing = split_indices(labels["train"], validation)
     encoder = (GlobalMedianEncoder() if encoder is None else encoder).fit(values["train"][fitting])
-    inputs = encoder.transform(values["train"])
+    inputs = {part: encoder.transform(values[part]) for part in values}
+    if width is not None:
+        bits = inputs["train"].shape[1]
+        if steps < 1 or bits % steps:
+            raise ValueError(f"steps must divide the {bits} bits of an image, not {steps}")
+        inputs = {part: expand(code.reshape(-1, steps, bits // steps), width) for part, code in inputs.items()}
     return Dataset(
         name,
-        Part(inputs[fitting], labels["train"][fitting]),
-        Part(inputs[choosing], labels["train"][choosing]),
-        Part(encoder.transform(values["t10k"]), labels["t10k"]),
+        Part(inputs["train"][fitting], labels["train"][fitting]),
+        Part(inputs["train"][choosing], labels["train"][choosing]),
+        Part(inputs["t10k"], labels["t10k"]),
         tuple(str(c) for c in range(10)),
     )
 
@@ -306,11 +316,20 @@ def archive_steps(
     kept, choosing = split_indices(labels[rest], max(len(classes), len(rest) // 10), seed=partition)
     steps = values.reshape(-1, values.shape[2])
     encoder = DistributiveThermometerEncoder(bits).fit(values[rest[kept]].reshape(-1, values.shape[2]))
-    code = encoder.transform(steps).astype(np.float32)
-    expansion = generator(SPLIT_SEED, EXPANSION).choice(np.array([-1, 1], dtype=np.float32), (code.shape[1], width))
-    inputs = np.where(code @ expansion >= 0, 1, -1).astype(np.int8).reshape(len(labels), window * width)
+    inputs = expand(encoder.transform(steps).reshape(len(labels), window, -1), width)
     parts = (Part(inputs[index], labels[index]) for index in (rest[kept], rest[choosing], held))
     return Dataset(name, *parts, classes)
+
+
+def expand(code: np.ndarray, width: int) -> np.ndarray:
+    """`sign(E x)` of every step's ±1 code x, E fixed and random ±1: `(n, steps, bits)` to int8 `(n, steps · width)`."""
+    count, steps, bits = code.shape
+    expansion = generator(SPLIT_SEED, EXPANSION).choice(np.array([-1, 1], dtype=np.float32), (bits, width))
+    inputs = np.empty((count, steps, width), dtype=np.int8)
+    for start in range(0, count, 2048):
+        sums = code[start : start + 2048].astype(np.float32) @ expansion
+        inputs[start : start + 2048] = np.where(sums >= 0, 1, -1)
+    return inputs.reshape(count, steps * width)
 
 
 def encode_labels(train: Series, *others: Series) -> tuple[tuple[str, ...], list[np.ndarray]]:

@@ -53,6 +53,33 @@ PROTOTYPES = [
     _prototypes(525, network={"group": 35}, published=77.3, bar=76.3, seeds=THREE),
 ]
 
+TWENTY = tuple(range(20))
+
+DRAWS = [
+    Experiment(
+        name="prototypes-draws-35",
+        about="Random Prototypes p = 0.46, 35-35, paper's rule, other data each run",
+        section="Random Prototypes, twenty draws of the data",
+        data={"name": "prototypes", "flip": 0.46, "redraw": True},
+        rule="paper",
+        network=PROTOTYPES[0].network,
+        batch=100,
+        epochs=50,
+        seeds=TWENTY,
+        published=61.6,
+    ),
+    Experiment(
+        name="prototypes-draws-nearest",
+        about="The same data, true prototypes (floating point)",
+        section="Random Prototypes, twenty draws of the data",
+        data={"name": "prototypes", "flip": 0.46, "redraw": True},
+        rule="nearest-prototype",
+        network={"prototype_seed": None},
+        epochs=1,
+        seeds=TWENTY,
+    ),
+]
+
 _SAME = "Hardware rule against the paper's rule, equal size"
 
 EQUAL_SIZE = [
@@ -347,6 +374,7 @@ BASELINES = [
 
 EXPERIMENTS: tuple[Experiment, ...] = (
     *PROTOTYPES,
+    *DRAWS,
     *EQUAL_SIZE,
     *SERIES_HARDWARE,
     *FASHION,

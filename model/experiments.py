@@ -52,7 +52,7 @@ class Experiment:
         Heading under which the results document shows it.
     data
         Data set and options: `{"name": …}` and what `load_dataset` takes. `"resplit": True` draws
-        the parts anew for every seed.
+        the parts anew for every seed, `"redraw": True` the data themselves (of `random_prototypes`).
     rule, network, batch
         As in `build_learner`; layer widths of 0 take the data set's input width. Or the name of one of
         `baselines.BASELINES` and its `network`.
@@ -110,6 +110,8 @@ def load_data(spec: dict[str, Any], seed: int, data_dir: str | os.PathLike | Non
     name = options.pop("name")
     if options.pop("resplit", False):
         options["split_seed"] = seed
+    if options.pop("redraw", False):
+        options["seed"] = seed
     return load_dataset(name, data_dir, **options)
 
 

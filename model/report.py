@@ -37,7 +37,9 @@ class Row:
     best, last
         Mean test accuracy of the epoch that validated best, and of the last epoch.
     seconds
-        Mean training time of a run.
+        Mean time of a run, by the clock, with its validation and its test.
+    weights
+        Trained weights; None of a baseline.
     """
 
     experiment: Experiment
@@ -47,6 +49,7 @@ class Row:
     best: float | None = None
     last: float | None = None
     seconds: float | None = None
+    weights: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -65,6 +68,7 @@ class Row:
             "published": experiment.published,
             "bar": experiment.bar,
             "seconds": self.seconds,
+            "weights": self.weights,
         }
 
 
@@ -81,6 +85,7 @@ def summarise(experiment: Experiment, folder: Path) -> Row:
         float(scores.std(ddof=1)) if len(runs) > 1 else 0.0,
         *(float(100 * np.mean([run[score] for run in runs])) for score in ("best", "last")),
         float(np.mean([run["seconds"] for run in runs])),
+        runs[0]["weights"],
     )
 
 
@@ -95,7 +100,7 @@ def write_report(experiments: Sequence[Experiment], folder: Path) -> list[Row]:
         "",
         "Written by `bitprop experiments table` from the runs in this folder; every run is one JSON file.",
         "Accuracies in percent, mean ± sample standard deviation over the seeds. `runs` counts the seeds done of "
-        "those asked for.",
+        "those asked for, `s/epoch` is the clock's time of a run over its epochs, one thread, other work beside it.",
         "",
         "No epoch is chosen by the test part. Settings are another matter; what each came from:",
         "",
@@ -116,18 +121,19 @@ def write_report(experiments: Sequence[Experiment], folder: Path) -> list[Row]:
 def _table(rows: list[Row]) -> list[str]:
     percent = lambda value: "–" if value is None else f"{value:.2f}"  # noqa: E731
     lines = [
-        "| experiment | result | how measured | best epoch | last epoch | published | bar | runs | command |",
-        "| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | --- |",
+        "| experiment | result | how measured | best epoch | last epoch | published | bar | runs | s/epoch | command |",
+        "| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
     for row in rows:
         experiment = row.experiment
         spread = f" ± {row.deviation:.2f}" if row.runs > 1 else " (one run)"
+        pace = "–" if row.seconds is None else f"{row.seconds / experiment.epochs:.2f}"
         result = "not run" if row.mean is None else f"**{row.mean:.2f}**{spread}"
         lines.append(
             f"| {experiment.about} | {result} | {SCORES[experiment.score]} "
             f"| {percent(row.best)} | {percent(row.last)} "
             f"| {percent(experiment.published)} | {percent(experiment.bar)} | {row.runs}/{len(experiment.seeds)} "
-            f"| `bitprop experiments run {experiment.name}` |"
+            f"| {pace} | `bitprop experiments run {experiment.name}` |"
         )
     means = [(row.mean, row.experiment.published) for row in rows if row.mean is not None and row.experiment.published]
     if len(means) == len(rows) > 1:
@@ -137,7 +143,9 @@ def _table(rows: list[Row]) -> list[str]:
 
 
 def _curves(rows: list[Row], folder: Path) -> list[tuple[str, str]]:
-    """One plot for each group of experiments: accuracy against the value that the group varies."""
+    """One plot for each group of experiments: accuracy against the setting that it varies, or else against the number
+    of weights.
+    """
     groups: dict[str, list[Row]] = {}
     for row in rows:
         if row.experiment.group and row.mean is not None:
@@ -148,17 +156,19 @@ def _curves(rows: list[Row], folder: Path) -> list[tuple[str, str]]:
             continue
         members.sort(key=lambda row: row.experiment.value)
         figure, axes = _figure()
-        values = [row.experiment.value for row in members]
+        place = {row.experiment.name: row.experiment.value if group in GROUPS else row.weights for row in members}
+        values = list(place.values())
         means, deviations = [row.mean for row in members], [row.deviation for row in members]
         axes.errorbar(values, means, deviations, marker="o", capsize=3, label="here")
-        published = [(row.experiment.value, row.experiment.published) for row in members if row.experiment.published]
+        known = [row.experiment for row in members if row.experiment.published]
+        published = [(place[experiment.name], experiment.published) for experiment in known]
         if published:
             axes.plot(*zip(*published, strict=True), marker="x", linestyle="--", label="published")
             axes.legend()
         if min(values) > 0 and max(values) > 8 * min(values):
             axes.set_xscale("log", base=2)
-            axes.set_xticks(values, [f"{value:g}" for value in values])
-        axes.set_xlabel(GROUPS.get(group, group))
+            axes.set_xticks(values, [f"{value:,g}" if value < 1e5 else f"{value / 1000:,.0f} k" for value in values])
+        axes.set_xlabel(GROUPS.get(group, "trained weights"))
         axes.set_ylabel("test accuracy, %")
         plots.append((f"Accuracy: {group}", _save(figure, folder, f"{group}.svg")))
     return plots

@@ -140,7 +140,7 @@ def winners(ranks: np.ndarray, wrong: np.ndarray, group: int) -> np.ndarray:
     padded = -(-width // group) * group
     keys = np.full((batch, padded), 1 << 30, dtype=np.int32)
     keys[:, :width] = np.where(wrong, ranks, 1 << 30)
-    keys = keys.reshape(batch, -1, group)
+    keys = keys.reshape(batch, padded // group, group)
     best = keys.argmin(axis=2)
     mask = np.arange(group) == best[..., None]
     mask &= keys < 1 << 30

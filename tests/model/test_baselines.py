@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from bitprop.model.data import draw_prototypes, random_prototypes
-from bitprop.model.experiments import Experiment, run
+from bitprop.model.experiments import Experiment, load_data, run
 
 DATA = {"name": "prototypes", "flip": 0.2, "train": 200, "validation": 100, "test": 100, "width": 40, "classes": 4}
 
@@ -25,6 +25,21 @@ def test_prototypes_are_those_of_the_samples():
     dataset = random_prototypes(0, train=20, validation=10, test=10, width=30, classes=4, seed=7)
     prototypes = draw_prototypes(7, 4, 30)
     assert np.array_equal(dataset.train.inputs, prototypes[dataset.train.labels])
+
+
+def test_every_seed_a_draw_of_its_own(tmp_path):
+    experiment = Experiment(
+        name="draws",
+        about="",
+        section="",
+        data=DATA | {"flip": 0.0, "redraw": True},
+        rule="nearest-prototype",
+        network={"prototype_seed": None},
+        epochs=1,
+    )
+    assert [run(experiment, seed, folder=tmp_path)["best"] for seed in (3, 4)] == [1, 1]
+    draws = [load_data(experiment.data, seed).train.inputs for seed in (3, 4)]
+    assert not np.array_equal(*draws)
 
 
 @pytest.mark.parametrize("norm", [False, True])

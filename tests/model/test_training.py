@@ -15,6 +15,7 @@ from bitprop.model.paper import (
     PaperConfig,
     initial_paper_state,
     next_group,
+    paper_infer,
     paper_train_batch,
 )
 from bitprop.model.step import backward, forward, matvec, trigger, winners
@@ -181,6 +182,17 @@ def test_paper_step_equals_scalar_loops():
         for h, target in zip(state.hidden, expected, strict=True):
             assert np.array_equal(h, target.clip(-HIDDEN_LIMIT, HIDDEN_LIMIT)) and (h % 2 == 1).all()
         assert (result.triggered == triggered).all()
+
+
+def test_paper_batch_without_a_trigger_changes_nothing():
+    config = PaperConfig(layers=(20, 15, 9), classes=3, margin_ratio=0, seed=1)
+    state = initial_paper_state(config)
+    before = [h.copy() for h in state.hidden]
+    inputs = np.ones((4, 20), dtype=np.int8)
+    winner = paper_infer(config, state, inputs)
+    result = paper_train_batch(config, state, inputs, winner)
+    assert not result.triggered.any() and result.row_updates == 0
+    assert all(np.array_equal(h, b) for h, b in zip(state.hidden, before, strict=True))
 
 
 def test_paper_reinforcement_has_its_probability():
