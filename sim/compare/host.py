@@ -31,9 +31,6 @@ KERNELS = {
 
 PHASES = ("forward", "backward", "update")
 LARGEST_BATCH = 128
-TRAINED = 1000
-"""Samples in one measurement."""
-
 REPEATS = 15
 
 
@@ -49,6 +46,8 @@ class HostRun:
         Core clock over time-stamp clock while measuring.
     load
         Processes that wanted to run, before and after.
+    repeats
+        How many.
     """
 
     train_min: float
@@ -58,6 +57,7 @@ class HostRun:
     phases: dict[str, float]
     clock_ratio: float
     load: tuple[float, float]
+    repeats: int
 
 
 def kernels_here() -> list[str]:
@@ -205,15 +205,16 @@ def time_host(kernel: str, work: Work, batches: tuple[int, ...], repeats: int = 
     ratio, loads = _core_mhz() / mhz, (load, os.getloadavg()[0])
     return {batch: HostRun(
         train_min=min(train) / count, train_median=statistics.median(train) / count, infer_min=min(infer) / count,
-        infer_median=statistics.median(infer) / count, phases=phases[batch], clock_ratio=ratio, load=loads)
+        infer_median=statistics.median(infer) / count, phases=phases[batch], clock_ratio=ratio, load=loads,
+        repeats=repeats)
         for batch, (train, infer) in taken.items()}
 
 
-def _core_mhz(steps: int = 10_000_000) -> float:
-    """The core's clock, by a chain of multiplications of three cycles each: the best of three."""
+def _core_mhz(steps: int = 3_000_000) -> float:
+    """The core's clock, by a chain of multiplications of three cycles each: the best of five."""
     chain = _library("clock", ["clock.c"], {}).chain
     best = 0.0
-    for _ in range(3):
+    for _ in range(5):
         began = time.perf_counter_ns()
         chain(ctypes.c_int64(steps))
         best = max(best, 3e3 * steps / (time.perf_counter_ns() - began))

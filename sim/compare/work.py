@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 import numpy as np
 
+from ...model.blas import one_thread
 from ...model.config import NetworkConfig
-from ...model.data import load_dataset, random_prototypes
+from ...model.data import Dataset, load_dataset, random_prototypes
 from ...model.initial import initial_state
 from ...model.learners import HardwareLearner
 from ...model.presets import DIGITS_BATCH, digits_network
@@ -16,7 +16,8 @@ from ...model.step import State, backward, forward, infer, matvec, trigger, upda
 from ...model.trainer import Training
 from ..workload import Workload
 
-__all__ = ["SAMPLES", "Work", "all_triggered", "network_of", "real_training"]
+__all__ = ["EPOCHS", "SAMPLES", "Work", "all_triggered", "always_triggered", "dataset_of", "network_of",
+           "real_training"]
 
 SAMPLES = 64
 """Trained by every target, whose states are then compared."""
@@ -25,7 +26,7 @@ EPOCHS = 10
 """Of the training that a real training's samples are taken from: by then counters have spread and margins grown."""
 
 PROTOTYPE_FLIP, PROTOTYPES = 0.44, 2000
-"""The data of a real training where no data set has the network's number of inputs."""
+"""The data of a real training where none of the network's width is at hand: fetching is not for a measurement."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +97,7 @@ class Work:
         return self.end.digest()
 
 
+@one_thread
 def _train(network: NetworkConfig, state: State, inputs: np.ndarray, labels: np.ndarray):
     """`model.step.train_batch` for a batch of any size, which the gateware's 32 need not bound here."""
     weights = state.weights()
@@ -119,27 +121,37 @@ def all_triggered(network: NetworkConfig, batch: int, samples: int = SAMPLES) ->
     """Random inputs from the initial state, each with a label that triggers: the most work a sample can be."""
     workload = Workload(network=network, batch=min(batch, 32))
     network, state = workload.network, workload.initial_state()
-    taken = list(itertools.islice(workload.batches(state.copy(), -(-samples // workload.batch)), None))
+    taken = list(workload.batches(state, -(-samples // workload.batch)))
     inputs = np.concatenate([part for part, _, _ in taken])[:samples]
     labels = np.concatenate([part for _, part, _ in taken])[:samples]
     return Work.of("all triggered", network, workload.batch, workload.initial_state(), inputs, labels)
 
 
+def always_triggered(network: NetworkConfig, samples: int) -> Work:
+    """Any number of random samples from the initial state, with a margin that nothing reaches: for timing, where 64
+    samples are too few and the labels of `all_triggered` would hold for one batch size only."""
+    network = NetworkConfig.from_dict(network.to_dict() | {"margin": 2 * network.layers[-1] + 1})
+    rng = np.random.default_rng(network.seed)
+    inputs = rng.choice(np.array([-1, 1], dtype=np.int8), (samples, network.layers[0]))
+    return Work.of("all triggered", network, 32, initial_state(network), inputs,
+                   rng.integers(0, network.classes, samples))
+
+
+def dataset_of(network: NetworkConfig) -> Dataset:
+    """The data of a real training: digits for the digits' preset, else prototypes, which have any width."""
+    if network == digits_network():
+        return load_dataset("digits")
+    return random_prototypes(PROTOTYPE_FLIP, train=PROTOTYPES, validation=500, test=500, width=network.layers[0],
+                             classes=network.classes)
+
+
 def real_training(network: NetworkConfig, batch: int, samples: int = SAMPLES) -> Work:
     """The samples that follow after `EPOCHS` epochs of a training, from the state it then has."""
-    preset = digits_network()
-    if network == preset:
-        dataset, name = load_dataset("digits"), "digits"
-    else:
-        # Fashion-MNIST would have to be fetched; prototypes of any width are drawn.
-        dataset = random_prototypes(PROTOTYPE_FLIP, train=PROTOTYPES, validation=50, test=50, width=network.layers[0],
-                                    classes=network.classes)
-        name = "prototypes"
-    learner = HardwareLearner(network, initial_state(network), batch=DIGITS_BATCH)
-    training = Training(learner)
+    dataset = dataset_of(network)
+    training = Training(HardwareLearner(network, initial_state(network), batch=DIGITS_BATCH))
     for _ in training.run(dataset, EPOCHS):
         pass
-    order = np.concatenate(training.batches(dataset))[:samples]
-    part = dataset.train
-    return Work.of(f"real training: {name}", network, min(batch, 32), learner.state, part.inputs[order],
-                   part.labels[order].astype(np.int64))
+    order = np.resize(np.concatenate(training.batches(dataset)), samples)
+    name = "digits" if network == digits_network() else "prototypes"
+    return Work.of(f"real training: {name}", network, min(batch, 32), training.learner.state,
+                   dataset.train.inputs[order], dataset.train.labels[order].astype(np.int64))

@@ -35,7 +35,9 @@ module soc (
         end
     end
 
+`ifndef SYNTHESIS
     reg [8*1024-1:0] path;
     initial if ($value$plusargs("load=%s", path)) $readmemh(path, ram);
     always @(posedge clk) if (mark_valid && mark == 8'hff && $value$plusargs("save=%s", path)) $writememh(path, ram);
+`endif
 endmodule

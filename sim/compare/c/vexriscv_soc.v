@@ -51,7 +51,9 @@ module soc (
     assign mark_valid = d_write && d_io;
     assign mark       = d_out[7:0];
 
+`ifndef SYNTHESIS
     reg [8*1024-1:0] path;
     initial if ($value$plusargs("load=%s", path)) $readmemh(path, ram);
     always @(posedge clk) if (mark_valid && mark == 8'hff && $value$plusargs("save=%s", path)) $writememh(path, ram);
+`endif
 endmodule

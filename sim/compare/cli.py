@@ -1,0 +1,57 @@
+"""The command that compares the accelerator with software."""
+
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from .report import show, write_report
+from .table import NETWORKS, TARGETS, Settings, compare, save
+
+__all__ = ["app"]
+
+app = typer.Typer()
+
+WIDTH = 120
+
+
+@app.command("compare")
+def compare_targets(
+    layers: Annotated[list[str] | None, typer.Option(
+        help=f"Widths, input first; may be given again. Default: {', '.join('-'.join(map(str, n)) for n in NETWORKS)}.",
+    )] = None,
+    batch: Annotated[int, typer.Option(min=1, max=32, help="Samples a batch.")] = 32,
+    targets: Annotated[str, typer.Option(help="Beside the accelerator.")] = ",".join(TARGETS),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+):
+    """Compare cycles, time and LUTs with software on soft cores, a microcontroller, this CPU, numpy and torch, all of
+    which must end with the same state; leave build/compare/report.html and compare.json."""
+    try:
+        networks = tuple(tuple(int(width) for width in text.replace("-", ",").split(",")) for text in layers or [])
+    except ValueError:
+        _fail(f"--layers must be widths separated by commas, not {', '.join(layers)!r}")
+    console = Console(stderr=True)
+    try:
+        settings = Settings(networks=networks or NETWORKS, batch=batch,
+                            targets=tuple(name for name in targets.split(",") if name))
+        with console.status("comparing") as status:
+            result = compare(settings, lambda text: status.update(text))
+    except ValueError as error:
+        _fail(str(error))
+    path = save(result, settings.folder)
+    report = write_report(result, settings.folder)
+    if as_json:
+        print(json.dumps(result, indent=2))
+    else:
+        output = Console()
+        # Where nobody looks, a table need not be cut.
+        show(result, output if output.is_terminal else Console(width=WIDTH))
+        console.print(f"{report}, {path}")
+    if result["failures"]:
+        _fail("\n".join(result["failures"]))
+
+
+def _fail(message: str):
+    typer.echo(message, err=True)
+    raise typer.Exit(1)
