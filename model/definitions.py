@@ -7,24 +7,34 @@ from .experiments import GROUPS, Experiment
 __all__ = ["EXPERIMENTS"]
 
 PROVENANCE = (
-    "Random Prototypes, Fashion-MNIST, equal size: groups, gates and margins come from a feasibility study that did "
-    "not keep the test part apart. 35-35 is at its second version: 59.17 ± 1.00 with ν = 0.25; ν = 1 was the best of "
-    "four variants on the validation part (two seeds: 61.3 against 59.4 there, a smaller gain on the test part).",
+    "Random Prototypes, equal size: groups, gates and margins come from a feasibility study that did not keep the test "
+    "part apart.",
+    "Random Prototypes 35-35 is at its third version. ν = 1 was the best of four variants on the validation part, "
+    "then r = 1 with p_r = 1 of 17 (two seeds, best epoch: 62.6 against 61.3). On the test part the versions make "
+    "59.2, 60.1 and what the table says. The published number lies within one standard deviation of what twenty draws "
+    "of the data give, and the draw decides most of it: see that section. The majority of the last epochs' weights, "
+    "which the publication does not have, is better still.",
     "Digits: about 75 combinations of encoding and settings were compared by cross-validation on the 1,500 samples "
     "outside the default split's test part, so its 96.1 is a best of many. The test part was then seen for four "
     "settings, trained on 1,350 and on 1,500 samples and scored in five ways; 1,350 with the majority was kept with "
     "those numbers known (1,500: 94.4), so the test accuracy leans to the high side. Seeds 1 to 4 below draw "
     "other test parts, whose samples took part in that cross-validation.",
-    "Digits at equal size: the paper's rule runs with the settings tuned for the hardware rule, not with its own, so "
-    "that row does not show the hardware rule to be the better one.",
+    "Digits at equal size: the paper's rule started from the hardware rule's settings; by cross-validation on the same "
+    "1,500 samples none of 20 other settings of its own (p_r, γ, r, ν and batch, one at a time) did better. It had "
+    "fewer tries than the hardware rule, and the test accuracy of these settings was known before.",
     "Time series: windows come from the feasibility study; the majority was made the score after the test accuracies "
-    "of ten data sets had been seen for it, for the best and for the last epoch. One run is one fold of three; the "
-    "publication repeats the three folds three times.",
+    "of ten data sets had been seen for it, for the best and for the last epoch. Six sets that then stood low on the "
+    "test part were looked at again by validation, a fifth of each fold's own training and validation part held out, 7 "
+    "to 30 settings a set, one or two changes at a time. Articulary (wider, winners by the last step, smaller groups: "
+    "61 to 80 there), Melbourne (wider, finer code, 8 steps: 65 to 77), PenDigits (wider, finer code) and GunPointAgeSpan "
+    "(finer code: 86.8 to 88.2) changed; for JapaneseVowels and Earthquakes nothing was better. One setting serves all "
+    "folds of a set, so samples of one fold's test part took part in choosing it in another fold. All 14 published "
+    "sets are run, none is left out.",
     "Local rule: published settings and the published score, the last epoch's.",
 )
 """Where the settings of the definitions come from, and what had been seen when they were chosen."""
 
-FIVE, THREE = (0, 1, 2, 3, 4), (0, 1, 2)
+THREE, FIVE, NINE, TWENTY = (tuple(range(count)) for count in (3, 5, 9, 20))
 
 
 def _prototypes(width: int, **fields) -> Experiment:
@@ -45,15 +55,18 @@ def _prototypes(width: int, **fields) -> Experiment:
 
 
 PROTOTYPES = [
-    # ν = 1 instead of 0.25: 2 points better on validation, 0.9 on the test part.
-    _prototypes(35, network={"group": 35, "gate_ratio": 1.0}, published=61.6, version=2),
+    _prototypes(
+        35,
+        network={"group": 35, "gate_ratio": 1.0, "margin_ratio": 1.0, "reinforcement_ratio": 1.0},
+        published=61.6,
+        version=3,
+        votes=15,
+    ),
     _prototypes(75, network={"group": 25}, published=70.4, bar=69.4),
     _prototypes(135, network={"group": 45, "margin_ratio": 0.75}, published=74.1, bar=73.1),
     _prototypes(255, network={"group": 51}, published=76.1, bar=75.1),
     _prototypes(525, network={"group": 35}, published=77.3, bar=76.3, seeds=THREE),
 ]
-
-TWENTY = tuple(range(20))
 
 DRAWS = [
     Experiment(
@@ -65,6 +78,7 @@ DRAWS = [
         network=PROTOTYPES[0].network,
         batch=100,
         epochs=50,
+        votes=15,
         seeds=TWENTY,
         published=61.6,
     ),
@@ -234,22 +248,28 @@ LOCAL = [
 
 
 
-def _recurrent(data: str, window: int, batch: int, published: float, **fields) -> Experiment:
-    """BEP-TT on one data set, one fold of a 3-fold cross-validation a seed. A small state and the majority of the
-    last 15 epochs' weights stand in for the paper's 1035 neurons; the batch is a tenth of what is trained on.
+def _recurrent(
+    data: str, window: int, batch: int, published: float, *, width: int = 256, bits: int | None = None, **fields
+) -> Experiment:
+    """BEP-TT on one data set, one fold a seed, three 3-fold cross-validations as published. A small state and the
+    majority of the last 15 epochs' weights stand in for the paper's 1035 neurons.
+
+    bits
+        Thermometer bits a value; None: the loader's.
     """
-    network = {"layers": [0, 256, 256], "window": window} | fields.pop("network", {})
-    width = network["layers"][1]
+    network = {"layers": [0, width, width], "window": window} | fields.pop("network", {})
+    encoding = {} if bits is None else {"bits": bits}
     return Experiment(
         **{
             "name": f"series-paper-{data}",
             "about": f"{data}, {width} state neurons, last {window} steps, BEP-TT",
             "section": "Time series (BEP-TT)",
-            "data": {"name": data, "window": window, "width": width, "resplit": True},
+            "data": {"name": data, "window": window, "width": width, "resplit": True} | encoding,
             "rule": "recurrent",
             "network": network,
             "batch": batch,
             "epochs": 50,
+            "seeds": NINE,
             "votes": 15,
             "score": "majority",
             "published": published,
@@ -266,14 +286,42 @@ SERIES = [
     _recurrent("DistalPhalanxOutlineAgeGroup", 8, 32, 79.78),
     _recurrent("SonyAIBORobotSurface1", 8, 37, 75.68),
     _recurrent("GunPointOldVersusYoung", 8, 27, 94.01),
-    _recurrent("GunPointAgeSpan", 8, 27, 86.18),
+    _recurrent("GunPointAgeSpan", 8, 27, 86.18, bits=32, version=2),
     _recurrent("ProximalPhalanxOutlineCorrect", 16, 53, 78.26),
     _recurrent("InsectEPGRegularTrain", 8, 19, 99.14),
     _recurrent("Earthquakes", 8, 27, 80.34),
-    _recurrent("ArticularyWordRecognition", 16, 34, 81.28),
+    _recurrent(
+        "ArticularyWordRecognition",
+        16,
+        34,
+        81.28,
+        width=512,
+        network={"ranking": "last", "group": 8, "gate_ratio": 0.1},
+        version=2,
+    ),
     _recurrent("FreezerRegularTrain", 8, 64, 78.21, epochs=30),
-    _recurrent("MelbournePedestrian", 16, 64, 73.03, epochs=30),
-    _recurrent("PenDigits", 8, 100, 97.13, epochs=20),
+    _recurrent(
+        "MelbournePedestrian",
+        8,
+        32,
+        73.03,
+        width=512,
+        bits=48,
+        network={"gate_ratio": 0.1},
+        epochs=40,
+        version=2,
+    ),
+    _recurrent(
+        "PenDigits",
+        8,
+        100,
+        97.13,
+        width=512,
+        bits=32,
+        network={"gate_ratio": 0.1},
+        epochs=40,
+        version=2,
+    ),
 ]
 
 SERIES_HARDWARE = [

@@ -34,8 +34,9 @@ class Row:
         Number of runs done.
     mean, deviation
         Of the experiment's score over its seeds; the sample standard deviation, 0 of a single run.
-    best, last
-        Mean test accuracy of the epoch that validated best, and of the last epoch.
+    best, last, majority
+        Mean test accuracy of the epoch that validated best, of the last epoch, and of the majority of the last epochs'
+        weights (None where it was not asked for).
     seconds
         Mean time of a run, by the clock, with its validation and its test.
     weights
@@ -48,6 +49,7 @@ class Row:
     deviation: float | None = None
     best: float | None = None
     last: float | None = None
+    majority: float | None = None
     seconds: float | None = None
     weights: int | None = None
 
@@ -65,6 +67,7 @@ class Row:
             "deviation": self.deviation,
             "best": self.best,
             "last": self.last,
+            "majority": self.majority,
             "published": experiment.published,
             "bar": experiment.bar,
             "seconds": self.seconds,
@@ -84,6 +87,7 @@ def summarise(experiment: Experiment, folder: Path) -> Row:
         float(scores.mean()),
         float(scores.std(ddof=1)) if len(runs) > 1 else 0.0,
         *(float(100 * np.mean([run[score] for run in runs])) for score in ("best", "last")),
+        float(100 * np.mean([run["majority"] for run in runs])) if experiment.votes else None,
         float(np.mean([run["seconds"] for run in runs])),
         runs[0]["weights"],
     )
@@ -108,7 +112,8 @@ def write_report(experiments: Sequence[Experiment], folder: Path) -> list[Row]:
         "",
     ]
     for section, members in itertools.groupby(rows, key=lambda row: row.experiment.section):
-        lines += [f"## {section}", "", *_table(list(members)), ""]
+        members = list(members)
+        lines += [f"## {section}", "", *_table(members), *_together(members, folder), ""]
     plots = [*_curves(rows, folder), *_learning_curves(rows, folder)]
     if plots:
         lines += ["## Plots", ""]
@@ -121,8 +126,9 @@ def write_report(experiments: Sequence[Experiment], folder: Path) -> list[Row]:
 def _table(rows: list[Row]) -> list[str]:
     percent = lambda value: "–" if value is None else f"{value:.2f}"  # noqa: E731
     lines = [
-        "| experiment | result | how measured | best epoch | last epoch | published | bar | runs | s/epoch | command |",
-        "| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
+        "| experiment | result | how measured | best epoch | last epoch | majority | published | bar | runs | s/epoch "
+        "| command |",
+        "| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
     for row in rows:
         experiment = row.experiment
@@ -131,7 +137,7 @@ def _table(rows: list[Row]) -> list[str]:
         result = "not run" if row.mean is None else f"**{row.mean:.2f}**{spread}"
         lines.append(
             f"| {experiment.about} | {result} | {SCORES[experiment.score]} "
-            f"| {percent(row.best)} | {percent(row.last)} "
+            f"| {percent(row.best)} | {percent(row.last)} | {percent(row.majority)} "
             f"| {percent(experiment.published)} | {percent(experiment.bar)} | {row.runs}/{len(experiment.seeds)} "
             f"| {pace} | `bitprop experiments run {experiment.name}` |"
         )
@@ -140,6 +146,20 @@ def _table(rows: list[Row]) -> list[str]:
         ours, theirs = np.mean(means, axis=0)
         lines += ["", f"Mean over these rows: {ours:.2f}; published: {theirs:.2f}."]
     return lines
+
+
+def _together(rows: list[Row], folder: Path) -> list[str]:
+    """Of two experiments that take new data each run: how far the first one's result goes with the second one's."""
+    if len(rows) != 2 or not all(row.experiment.data.get("redraw") and row.runs > 2 for row in rows):
+        return []
+    runs = [{run["seed"]: 100 * run[row.experiment.score] for run in load_runs(row.experiment, folder)} for row in rows]
+    seeds = sorted(runs[0].keys() & runs[1].keys())
+    first, second = ([found[seed] for seed in seeds] for found in runs)
+    return [
+        "",
+        f"Over these draws the first row goes from {min(first):.1f} to {max(first):.1f}, the second from "
+        f"{min(second):.1f} to {max(second):.1f}; their correlation is {np.corrcoef(first, second)[0, 1]:.2f}.",
+    ]
 
 
 def _curves(rows: list[Row], folder: Path) -> list[tuple[str, str]]:
