@@ -32,7 +32,7 @@ from amaranth.lib import wiring
 from cocotb_tools.runner import VerilatorControlFile, get_runner
 
 __all__ = ["BUILD_DIRECTORY", "CELLS", "BenchError", "BenchRun", "bench_parameters", "build_model", "locked",
-           "require_tools", "run_bench", "tool_environment"]
+           "require_tools", "run_bench", "tool_variables"]
 
 BUILD_DIRECTORY = Path("build/sim")
 """Where compiled models and runs are kept, below the current directory."""
@@ -120,7 +120,7 @@ def build_model(component: wiring.Component | str, *, sources: Sequence[Path] = 
         model = directory / "model"
         runner = get_runner("verilator")
         try:
-            with tool_environment():
+            with _environment():
                 _reuse_runtime(runtime, model)
                 runner.build(
                     sources=[VerilatorControlFile(directory / f"{_TOP}.vlt"), directory / f"{_TOP}.v",
@@ -173,7 +173,7 @@ def run_bench(component: wiring.Component | str, bench: str, *, tests: int, para
         runner = get_runner("verilator")
         stopped = ""
         try:
-            with tool_environment(SIM_CMD_PREFIX=f"timeout --kill-after=5 {timeout:g}", PYTHONUNBUFFERED="1"):
+            with _environment(SIM_CMD_PREFIX=f"timeout --kill-after=5 {timeout:g}", PYTHONUNBUFFERED="1"):
                 runner.test(
                     test_module=bench, testcase=testcase, seed=seed,
                     hdl_toplevel=top, hdl_toplevel_lang="verilog",
@@ -209,18 +209,22 @@ def _visible_ports(source: str, top: str) -> str:
         f'public_flat_rw -module "{top}" -var "{port}"\n' for port in ports)
 
 
-@contextmanager
-def tool_environment(**changes: str):
-    """The packaged Verilator first on PATH, and this Python as `python`, for the programs started within."""
+def tool_variables() -> dict[str, str]:
+    """Environment in which programs find the packaged Verilator first, and this Python as `python`."""
     root = Path(verilator.__file__).parent
     folders = [str(root / "bin"), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
-    changes = {
+    return {
         "VERILATOR_ROOT": str(root),
         "PATH": os.pathsep.join(folders),
         # Precompiled headers are looked for under a name that the packaged Verilator's makefile gets wrong.
         "MAKEFLAGS": "CFG_CXXFLAGS_PCH_I=-include",
-        **changes,
     }
+
+
+@contextmanager
+def _environment(**changes: str):
+    """`tool_variables`, and `changes`, for the programs started within."""
+    changes = tool_variables() | changes
     before = {key: os.environ.get(key) for key in changes}
     os.environ.update(changes)
     try:

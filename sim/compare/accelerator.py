@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import statistics
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -126,8 +128,8 @@ def rtl_cycles(array: ArrayConfig, network: NetworkConfig, batch: int, trigger: 
 
 
 def placed(board: Board, folder: Path = Path("build/synth")) -> dict[str, Any] | None:
-    """LUTs and Fmax of the board's design as `bitprop build` has last placed it, or None where it has not placed the
-    design as it is now."""
+    """`lut4`, `block_ram` and `fmax_mhz` (median of so many `seeds`) of the board's design as `bitprop build` has
+    placed it, or None where it has not placed the design as it is now."""
     wanted = None
     for work in folder.glob(f"{board.name}-*"):
         reports = sorted(work.glob("seed_*.report.json"))
@@ -139,7 +141,8 @@ def placed(board: Board, folder: Path = Path("build/synth")) -> dict[str, Any] |
         blocks = set(json.loads((work / "cells.json").read_text()))
         parsed = [parse_placement(report, seed=seed, target_mhz=board.clock_hz / 1e6, blocks=blocks)
                   for seed, report in enumerate(reports, 1)]
-        return {"lut4": parsed[0][1]["lut4"].used, "fmax_mhz": max(placement.fmax_mhz for placement, _ in parsed)}
+        return {"lut4": parsed[0][1]["lut4"].used, "block_ram": parsed[0][1]["block_ram"].used,
+                "fmax_mhz": statistics.median(placement.fmax_mhz for placement, _ in parsed), "seeds": len(parsed)}
     return None
 
 
@@ -150,7 +153,9 @@ def _kept(folder: Path, identity: list, make) -> Any:
     if not file.exists():
         result = make()
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(result))
+        partial = file.with_suffix(f".{os.getpid()}.part")
+        partial.write_text(json.dumps(result))
+        partial.rename(file)
     return json.loads(file.read_text())
 
 

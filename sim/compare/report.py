@@ -102,7 +102,8 @@ def write_report(result: dict[str, Any], folder: Path) -> Path:
 
 
 def _title(work: dict[str, Any]) -> str:
-    return f"{work['name']}, {work['trigger_rate']:.0%} of the samples trigger, batch {work['batch']}"
+    rate = "" if work["trigger_rate"] == 1 else f" ({work['trigger_rate']:.0%} of the samples trigger)"
+    return f"{work['name']}{rate}, batch {work['batch']}"
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

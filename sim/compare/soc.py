@@ -11,6 +11,8 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
+import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..runner import locked, require_tools, tool_environment
+from ..runner import locked, require_tools, tool_variables
 from .image import Layout
 from .programs import MEMORY, RV32IM, SOURCES, Missing, program
 from .work import Work
@@ -110,10 +112,11 @@ def build_soc(core: str, folder: Path) -> Path:
     with locked(work / "lock"):
         if not (work / "done").exists():
             require_tools()
-            with tool_environment():
-                done = subprocess.run(
-                    ["verilator", "--cc", "--exe", "--build", *options, "--top", "soc", "--Mdir", "model",
-                     *map(str, sources), "-o", "soc"], cwd=work, capture_output=True, text=True)
+            variables = os.environ | tool_variables()
+            verilator = shutil.which("verilator", path=variables["PATH"])
+            done = subprocess.run(
+                [verilator, "--cc", "--exe", "--build", *options, "--top", "soc", "--Mdir", "model",
+                 *map(str, sources), "-o", "soc"], cwd=work, env=variables, capture_output=True, text=True)
             if done.returncode:
                 raise RuntimeError(f"compiling {core} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
             (work / "done").touch()

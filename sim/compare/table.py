@@ -195,9 +195,9 @@ def _accelerator(comparison: _Comparison, board: Board, row: Row, network: Netwo
     row.trained, row.inferred, row.unit = trained["cycles_per_sample"], inferred["cycles_per_sample"], "cycles"
     row.phases, row.state_hash = trained["cycles"], run["digest"]
     row.clock_mhz = own["fmax_mhz"] if own else board.clock_hz / 1e6
-    row.lut4 = own["lut4"] if own else None
+    row.lut4, row.block_ram = (own["lut4"], own["block_ram"]) if own else (None, None)
     if own:
-        clock = "placed Fmax"
+        clock = f"placed Fmax, median of {own['seeds']}"
     elif not fitted.fits:
         clock = (f"simulated only, with the clock it aims at: takes {fitted.block_ram} of the chip's "
                  f"{board.device.block_ram} block RAMs")
@@ -232,7 +232,7 @@ def _core(comparison: _Comparison, core: str, work: Work, chips: dict) -> list[R
         rows.append(Row(
             target=CORE_TITLES[core], chip=CHIPS.get(name, name), unit="cycles", state_hash=digest,
             clock_mhz=use and use["fmax_mhz"], lut4=use and use["lut4"], block_ram=use and use["block_ram"],
-            how="RTL in Verilator, rv32im -O3" + ("; placed Fmax, median of seeds" if use else ""),
+            how="RTL in Verilator, rv32im -O3" + (f"; placed Fmax, median of {use['seeds']}" if use else ""),
             **_counts(run, work)))
     return rows
 
@@ -291,8 +291,9 @@ def _host(comparison: _Comparison, kernel: str, network: NetworkConfig, work: Wo
     return [Row(
         target=f"this CPU, {kernel}, batch {batch}", trained=run.train_min, inferred=run.infer_min, unit="TSC cycles",
         phases=run.phases, clock_mhz=rate, microseconds=run.train_min / rate, state_hash=digests[0],
-        how=f"one core; least of {run.repeats} repeats, median {run.train_median:.0f}; core clock "
-        f"{run.clock_ratio:.2f} × TSC, load {run.load[0]:.1f} … {run.load[1]:.1f}")
+        how=f"one core; {timed.trigger_rate:.0%} of {len(timed.labels)} samples trigger; least of {run.repeats} "
+        f"repeats, median {run.train_median:.0f}; core clock {run.clock_ratio:.2f} × TSC, load {run.load[0]:.1f} … "
+        f"{run.load[1]:.1f}")
         for batch, run in time_host(kernel, timed, HOST_BATCHES).items()]
 
 
