@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...hw.config import ArrayConfig
 from ...hw.program import CapacityError
 from ...model.config import NetworkConfig
 from ...synth.boards import BOARDS, Board
@@ -190,7 +191,7 @@ def _accelerator(comparison: _Comparison, board: Board, row: Row, network: Netwo
     cache = comparison.settings.folder / "rtl"
     run = rtl_run(fitted.array, work, cache)
     comparison.check(what, work, run["digest"], run["predictions"] and run["statistics"] == _statistics(work))
-    trained, inferred = rtl_cycles(fitted.array, network, work.batch, work.trigger_rate, cache)
+    trained, inferred = _mean_cycles(fitted.array, network, work, cache)
     own = chips[board.name] if not fitted.changes else None
     row.trained, row.inferred, row.unit = trained["cycles_per_sample"], inferred["cycles_per_sample"], "cycles"
     row.phases, row.state_hash = trained["cycles"], run["digest"]
@@ -207,6 +208,23 @@ def _accelerator(comparison: _Comparison, board: Board, row: Row, network: Netwo
         clock = f"not placed here (bitprop build --board {board.name}): the clock it aims at"
     row.how = f"RTL in Verilator, steady state; {clock}"
     return row
+
+
+def _mean_cycles(array: ArrayConfig, network: NetworkConfig, work: Work, cache: Path) -> tuple[dict, dict]:
+    """Cycles at the work's trigger rate: a batch has a whole number of samples that trigger, so two kinds of batches
+    are mixed where that is not near enough."""
+    wanted = work.trigger_rate * work.batch
+    if work.batch > 8 or wanted == int(wanted):
+        return rtl_cycles(array, network, work.batch, work.trigger_rate, cache)
+    (few, inferred), (more, _) = (rtl_cycles(array, network, work.batch, count / work.batch, cache)
+                                  for count in (int(wanted), int(wanted) + 1))
+    part = wanted - int(wanted)
+
+    def mix(a: float, b: float) -> float:
+        return (1 - part) * a + part * b
+
+    return {"cycles_per_sample": mix(few["cycles_per_sample"], more["cycles_per_sample"]),
+            "cycles": {name: mix(few["cycles"][name], more["cycles"][name]) for name in few["cycles"]}}, inferred
 
 
 def _software(comparison: _Comparison, network: NetworkConfig, work: Work, cores: dict) -> list[Row]:
