@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ NETWORKS = ((256, 64, 64), (1000, 35, 35), (784, 256, 256))
 CHIPS = {"icebreaker": "UP5K", "ulx3s-85f": "ECP5-85F"}
 """Boards whose accelerators are compared, and what the table calls their chips."""
 
+WORKERS = 2
 HOST_BATCHES = (1, 100)
 TIMED_SAMPLES = 1000
 TRAINING_PHASES = ("forward", "backward", "update")
@@ -153,17 +156,20 @@ def compare(settings: Settings, say: Callable[[str], None] = lambda text: None) 
     result: dict[str, Any] = {"batch": settings.batch, "networks": []}
     prepared = [(network, [all_triggered(network, settings.batch), real_training(network, settings.batch)])
                 for network in networks]
-    with ThreadPoolExecutor(1) as pool:
-        # Compiling the accelerator's simulations takes longest, and one core; the other does the rest meanwhile.
-        accelerators = [[pool.submit(_accelerators, comparison, network, work, chips) for work in works]
-                        for network, works in prepared]
-        software = [[_software(comparison, network, work, cores) for work in works] for network, works in prepared]
-        rows = [[future.result() for future in futures] for futures in accelerators]
+    # The accelerator's simulations take longest. What they leave is kept, and so comes at once when it is asked for.
+    with ProcessPoolExecutor(min(WORKERS, os.cpu_count() or 1), mp_context=get_context("spawn")) as pool:
+        for network, works in reversed(prepared):
+            for name in reversed(settings.boards):
+                pool.submit(_simulate, name, network, works, settings.folder / "rtl")
+        counted = [[_software(comparison, network, work, cores) for work in works] for network, works in prepared]
+        say("the accelerator, simulated")
+    rows = [[_accelerators(comparison, network, work, chips) + more for work, more in zip(works, others, strict=True)]
+            for (network, works), others in zip(prepared, counted, strict=True)]
     # Timing comes last, when nothing else of ours is at work.
-    for (network, works), hardware, counted in zip(prepared, rows, software, strict=True):
+    for (network, works), known in zip(prepared, rows, strict=True):
         entry = {"layers": list(network.layers), "network": network.to_dict(), "works": []}
-        for work, first, second in zip(works, hardware, counted, strict=True):
-            every = [*first, *second, *_timed(comparison, network, work)]
+        for work, every in zip(works, known, strict=True):
+            every += _timed(comparison, network, work)
             _relate(every)
             entry["works"].append({
                 "name": work.name, "batch": work.batch, "trigger_rate": work.trigger_rate, "samples": len(work.labels),
@@ -171,6 +177,14 @@ def compare(settings: Settings, say: Callable[[str], None] = lambda text: None) 
         result["networks"].append(entry)
     return result | {
         "failures": comparison.failures, "machine": _machine(settings), "seconds": round(time.monotonic() - started, 1)}
+
+
+def _simulate(name: str, network: NetworkConfig, works: list[Work], cache: Path) -> None:
+    """All simulations of a board's accelerator for a network, in a process of its own: they change the environment."""
+    array = fit(BOARDS[name], network, works[0].start.classifier).array
+    for work in works:
+        rtl_run(array, work, cache)
+        _mean_cycles(array, network, work, cache)
 
 
 def _accelerators(comparison: _Comparison, network: NetworkConfig, work: Work, chips: dict) -> list[Row]:
