@@ -7,8 +7,8 @@ from .experiments import GROUPS, Experiment
 __all__ = ["EXPERIMENTS"]
 
 PROVENANCE = (
-    "Random Prototypes, equal size: groups, gates and margins come from a feasibility study that did not keep the "
-    "test part apart.",
+    "Random Prototypes, Fashion-MNIST, equal size: where nothing else is said, groups, gates and margins come from a "
+    "feasibility study that did not keep the test part apart.",
     "Random Prototypes 35-35 is at its third version. ν = 1 was the best of four variants on the validation part, "
     "then r = 1 with p_r = 1 of 17 (two seeds, best epoch: 62.6 against 61.3). On the test part the versions make "
     "59.2, 60.1 and what the table says. The published number lies within one standard deviation of what twenty draws "
@@ -16,6 +16,9 @@ PROVENANCE = (
     "which the publication does not have, is better still.",
     "Random Prototypes 255-255 is at its second version: r = 0.5 made 75.0 on the test part, r = 1 was the best of "
     "five settings on the validation part (77.2 against 76.2, two seeds).",
+    "Fashion-MNIST 512-512, hardware rule, is at its second version: γ = 64 with R = 64 made 84.3 on the test part in "
+    "one run (best epoch of 20; the last 84.9). γ = 16 with R = 32 was the best of seven settings on the validation "
+    "part after 14 epochs (85.8 against 85.5), and the majority there was no worse than the best epoch.",
     "Digits: about 75 combinations of encoding and settings were compared by cross-validation on the 1,500 samples "
     "outside the default split's test part, so its 96.1 is a best of many. The test part was then seen for four "
     "settings, trained on 1,350 and on 1,500 samples and scored in five ways; 1,350 with the majority was kept with "
@@ -34,6 +37,10 @@ PROVENANCE = (
     "and ProximalCorrect nothing was better. One setting serves all folds of a set, so samples of one fold's test "
     "part took part in choosing it in another fold. All 14 published sets are run, none is left out.",
     "Local rule: published settings and the published score, the last epoch's.",
+    "Sequential MNIST: rows of bits through a fixed random expansion, ν, γ and widths the best of 30 short trainings "
+    "on a quarter of the training part; none of them came near the published accuracy, at 256 to 1024 state neurons "
+    "instead of 1875. What was looked for in vain: winners by the last step, smaller and larger batches, wider "
+    "expansions, an error that goes back 1 to 14 steps only, votes that must exceed a threshold.",
 )
 """Where the settings of the definitions come from, and what had been seen when they were chosen."""
 
@@ -171,8 +178,11 @@ FASHION = [
         about="Fashion-MNIST, 512-512, hardware rule, 8-bit counters",
         section="Fashion-MNIST",
         data={"name": "fashion-mnist"},
-        network={"layers": [0, 512, 512], "groups": [64, 64], "gates": [98, 64], "reinforcement": 64},
-        epochs=20,
+        network={"layers": [0, 512, 512], "groups": [16, 16], "gates": [98, 64], "reinforcement": 32},
+        epochs=30,
+        version=2,
+        votes=10,
+        score="majority",
         published=85.85,
         bar=84.9,
     ),
