@@ -22,13 +22,13 @@ from ...model.step import State
 from ...synth.boards import Board
 from ...synth.build import plan
 from ...synth.estimate import memory_use
+from ...synth.replay import PHASES
 from ...synth.report import parse_placement
-from ..cycles import array_cells, measure_cycles
+from ..cycles import BATCHES, array_cells
 from ..runner import run_bench
-from ..workload import Workload
 from .work import Work
 
-__all__ = ["Fitted", "fit", "placed", "rtl_cycles", "rtl_run"]
+__all__ = ["Fitted", "fit", "placed", "rtl_run"]
 
 SIMULATED_BEYOND = 2
 
@@ -82,8 +82,10 @@ def fit(board: Board, network: NetworkConfig, classifier: np.ndarray) -> Fitted:
 
 
 def rtl_run(array: ArrayConfig, work: Work, folder: Path = Path("build/compare/rtl")) -> dict[str, Any]:
-    """Digest and statistics after training on the simulated core, and whether its predictions are the model's.
+    """The simulated core on the samples of `work`, and then on longer runs of which as many trigger.
 
+    Returns `digest` and `statistics` (triggered, row updates, saturations) after training, whether the `predictions`
+    are the model's, and per sample of the longer runs, by phase and all: `trained`, `trained_phases`, `inferred`.
     Kept until the gateware or what drives it changes. Raises BenchError.
     """
     content = {f"counters_{layer}": values for layer, values in enumerate(work.start.counters)} | {
@@ -91,19 +93,36 @@ def rtl_run(array: ArrayConfig, work: Work, folder: Path = Path("build/compare/r
     sha = hashlib.sha256()
     for name, values in content.items():
         sha.update(name.encode() + np.ascontiguousarray(values).tobytes())
+    parts = _trigger_parts(work)
     parameters = {"array": array.to_dict(), "network": work.network.to_dict(), "batch": work.batch,
-                  "time": work.start.samples % 256}
-    return _kept(folder, ["run", parameters, sha.hexdigest()], lambda: _run(array, work, content, parameters, folder,
-                                                                            sha.hexdigest()[:16]))
+                  "time": work.start.samples % 256, "triggers": list(parts), "batches": BATCHES}
+    identity = json.dumps([parameters, sha.hexdigest(), _sources()], sort_keys=True)
+    kept = folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.json"
+    if not kept.exists():
+        file = kept.with_suffix(".npz").resolve()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(file, **content)
+        run = run_bench(Core(array), "bitprop.sim.compare.bench_rtl", tests=1, sources=array_cells(array),
+                        parameters=parameters | {"work": str(file)})
+        result = _summary(array, work, np.load(run.directory / "left.npz")) | _cycles(
+            json.loads((run.directory / "result.json").read_text()), list(parts.values()))
+        partial = kept.with_suffix(f".{os.getpid()}.part")
+        partial.write_text(json.dumps(result))
+        partial.rename(kept)
+    return json.loads(kept.read_text())
 
 
-def _run(array, work, content, parameters, folder, name):
-    file = (folder / f"{name}.npz").resolve()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(file, **content)
-    run = run_bench(Core(array), "bitprop.sim.compare.bench_rtl", tests=1, sources=array_cells(array),
-                    parameters=parameters | {"work": str(file)})
-    left = np.load(run.directory / "left.npz")
+def _trigger_parts(work: Work) -> dict[float, float]:
+    """Trigger rates of the longer runs, and each one's weight: a batch has a whole number of samples that trigger, so
+    two kinds are mixed where a small batch has none that is near enough."""
+    wanted = work.trigger_rate * work.batch
+    low = int(wanted)
+    if work.batch > 8 or wanted == low:
+        return {round(wanted) / work.batch: 1.0}
+    return {low / work.batch: low + 1 - wanted, (low + 1) / work.batch: wanted - low}
+
+
+def _summary(array: ArrayConfig, work: Work, left: Any) -> dict[str, Any]:
     state = State([left[f"counters_{layer}"] for layer in range(work.network.depth)], work.start.classifier,
                   work.start.samples + len(work.labels))
     mask = (1 << array.statistic_width) - 1
@@ -115,16 +134,14 @@ def _run(array, work, content, parameters, folder, name):
     }
 
 
-def rtl_cycles(array: ArrayConfig, network: NetworkConfig, batch: int, trigger: float,
-               folder: Path = Path("build/compare/rtl")) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Cycles per trained and per inferred sample in the steady state, as `CycleCount.to_dict` has them.
+def _cycles(totals: list[dict[str, Any]], weights: list[float]) -> dict[str, Any]:
+    def mean(of: str, count) -> float:
+        return sum(weight * count(run[of]) / run[of]["samples"] for run, weight in zip(totals, weights, strict=True))
 
-    Kept until the gateware or what drives it changes. Raises BenchError.
-    """
-    workload = Workload(network=network, batch=batch, trigger=trigger)
-    return tuple(_kept(
-        folder, ["cycles", array.to_dict(), workload.network.to_dict(), batch, trigger],
-        lambda: [count.to_dict() for count in measure_cycles(array, workload)]))
+    return {
+        "trained": mean("train", lambda run: run["cycles"]), "inferred": mean("infer", lambda run: run["cycles"]),
+        "trained_phases": {phase: mean("train", lambda run, phase=phase: run["statistics"][phase]) for phase in PHASES},
+    }
 
 
 def placed(board: Board, folder: Path = Path("build/synth")) -> dict[str, Any] | None:
@@ -144,19 +161,6 @@ def placed(board: Board, folder: Path = Path("build/synth")) -> dict[str, Any] |
         return {"lut4": parsed[0][1]["lut4"].used, "block_ram": parsed[0][1]["block_ram"].used,
                 "fmax_mhz": statistics.median(placement.fmax_mhz for placement, _ in parsed), "seeds": len(parsed)}
     return None
-
-
-def _kept(folder: Path, identity: list, make) -> Any:
-    """What `make` returns, from a file if the sources are those it was made from."""
-    text = json.dumps([identity, _sources()], sort_keys=True)
-    file = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
-    if not file.exists():
-        result = make()
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(f".{os.getpid()}.part")
-        partial.write_text(json.dumps(result))
-        partial.rename(file)
-    return json.loads(file.read_text())
 
 
 def _sources() -> str:

@@ -13,12 +13,11 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from ...hw.config import ArrayConfig
 from ...hw.program import CapacityError
 from ...model.config import NetworkConfig
 from ...synth.boards import BOARDS, Board
 from ..runner import BenchError, require_tools
-from .accelerator import fit, placed, rtl_cycles, rtl_run
+from .accelerator import fit, placed, rtl_run
 from .cortex import run_cortex
 from .host import kernels_here, run_host, time_host, time_stamp_mhz
 from .place import placements
@@ -184,7 +183,6 @@ def _simulate(name: str, network: NetworkConfig, works: list[Work], cache: Path)
     array = fit(BOARDS[name], network, works[0].start.classifier).array
     for work in works:
         rtl_run(array, work, cache)
-        _mean_cycles(array, network, work, cache)
 
 
 def _accelerators(comparison: _Comparison, network: NetworkConfig, work: Work, chips: dict) -> list[Row]:
@@ -202,13 +200,11 @@ def _accelerator(comparison: _Comparison, board: Board, row: Row, network: Netwo
     fitted = fit(board, network, work.start.classifier)
     what = f"accelerator on {board.device.name}"
     comparison.say(f"{what}: {'-'.join(map(str, network.layers))}, {work.name}")
-    cache = comparison.settings.folder / "rtl"
-    run = rtl_run(fitted.array, work, cache)
+    run = rtl_run(fitted.array, work, comparison.settings.folder / "rtl")
     comparison.check(what, work, run["digest"], run["predictions"] and run["statistics"] == _statistics(work))
-    trained, inferred = _mean_cycles(fitted.array, network, work, cache)
     own = chips[board.name] if not fitted.changes else None
-    row.trained, row.inferred, row.unit = trained["cycles_per_sample"], inferred["cycles_per_sample"], "cycles"
-    row.phases, row.state_hash = trained["cycles"], run["digest"]
+    row.trained, row.inferred, row.unit = run["trained"], run["inferred"], "cycles"
+    row.phases, row.state_hash = run["trained_phases"], run["digest"]
     row.clock_mhz = own["fmax_mhz"] if own else board.clock_hz / 1e6
     row.lut4, row.block_ram = (own["lut4"], own["block_ram"]) if own else (None, None)
     if own:
@@ -222,23 +218,6 @@ def _accelerator(comparison: _Comparison, board: Board, row: Row, network: Netwo
         clock = f"not placed here (bitprop build --board {board.name}): the clock it aims at"
     row.how = f"RTL in Verilator, steady state; {clock}"
     return row
-
-
-def _mean_cycles(array: ArrayConfig, network: NetworkConfig, work: Work, cache: Path) -> tuple[dict, dict]:
-    """Cycles at the work's trigger rate: a batch has a whole number of samples that trigger, so two kinds of batches
-    are mixed where that is not near enough."""
-    wanted = work.trigger_rate * work.batch
-    if work.batch > 8 or wanted == int(wanted):
-        return rtl_cycles(array, network, work.batch, work.trigger_rate, cache)
-    (few, inferred), (more, _) = (rtl_cycles(array, network, work.batch, count / work.batch, cache)
-                                  for count in (int(wanted), int(wanted) + 1))
-    part = wanted - int(wanted)
-
-    def mix(a: float, b: float) -> float:
-        return (1 - part) * a + part * b
-
-    return {"cycles_per_sample": mix(few["cycles_per_sample"], more["cycles_per_sample"]),
-            "cycles": {name: mix(few["cycles"][name], more["cycles"][name]) for name in few["cycles"]}}, inferred
 
 
 def _software(comparison: _Comparison, network: NetworkConfig, work: Work, cores: dict) -> list[Row]:
