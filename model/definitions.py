@@ -16,9 +16,10 @@ PROVENANCE = (
     "which the publication does not have, is better still.",
     "Random Prototypes 255-255 is at its second version: r = 0.5 made 75.0 on the test part, r = 1 was the best of "
     "five settings on the validation part (77.2 against 76.2, two seeds).",
-    "Fashion-MNIST 512-512, hardware rule, is at its second version: γ = 64 with R = 64 made 84.3 on the test part in "
-    "one run (best epoch of 20; the last 84.9). γ = 16 with R = 32 was the best of seven settings on the validation "
-    "part after 14 epochs (85.8 against 85.5), and the majority there was no worse than the best epoch.",
+    "Fashion-MNIST 512-512, hardware rule, is at its third version. γ = 64, R = 64 made 84.3 on the test part in one "
+    "run (best of 20 epochs; the last 84.9). γ = 16 with R = 32 was the best of seven settings on the validation part "
+    "after 14 epochs (85.8 against 85.5, best epoch and majority alike); 30 epochs of it made 84.85 (one run), while "
+    "validation fell from epoch 12 on, so 14 epochs were kept.",
     "Digits: about 75 combinations of encoding and settings were compared by cross-validation on the 1,500 samples "
     "outside the default split's test part, so its 96.1 is a best of many. The test part was then seen for four "
     "settings, trained on 1,350 and on 1,500 samples and scored in five ways; 1,350 with the majority was kept with "
@@ -36,7 +37,9 @@ PROVENANCE = (
     "points); GunPointOldVersusYoung winners by the last step (92.3 to 93.7). For JapaneseVowels, Earthquakes, Sony "
     "and ProximalCorrect nothing was better. One setting serves all folds of a set, so samples of one fold's test "
     "part took part in choosing it in another fold. All 14 published sets are run, none is left out.",
-    "Local rule: published settings and the published score, the last epoch's.",
+    "Local rule: published settings and the published score, the last epoch's. On Fashion-MNIST the groups are not "
+    "the published ones: with 85 members one run made 84.8 on the test part; 51 was the best of seven settings on the "
+    "validation part (85.9 against 85.6). The published number there is a validation accuracy, ours the test part's.",
     "Sequential MNIST: rows of bits through a fixed random expansion, ν, γ and widths the best of 30 short trainings "
     "on a quarter of the training part; none of them came near the published accuracy, at 256 to 1024 state neurons "
     "instead of 1875. What was looked for in vain: winners by the last step, smaller and larger batches, wider "
@@ -179,9 +182,9 @@ FASHION = [
         section="Fashion-MNIST",
         data={"name": "fashion-mnist"},
         network={"layers": [0, 512, 512], "groups": [16, 16], "gates": [98, 64], "reinforcement": 32},
-        epochs=30,
-        version=2,
-        votes=10,
+        epochs=14,
+        version=3,
+        votes=8,
         score="majority",
         published=85.85,
         bar=84.9,
@@ -245,7 +248,7 @@ LOCAL = [
     ),
     _local(
         255,
-        85,
+        51,
         86.2,
         85.2,
         name="fashion-local-255",
@@ -254,6 +257,7 @@ LOCAL = [
         score="best",
         seeds=THREE,
         epochs=40,
+        version=2,
         group=None,
         value=None,
     ),
