@@ -115,6 +115,27 @@ def test_idx(tmp_path):
         read_idx(path, 1)
 
 
+def test_images_row_by_row(tmp_path, monkeypatch):
+    rng = np.random.default_rng(1)
+    for part, count in (("train", 60), ("t10k", 20)):
+        pixels, labels = rng.integers(0, 2, (count, 784), np.uint8), np.arange(count, dtype=np.uint8) % 10
+        head = bytes([0, 0, 8, 3]) + np.array([count, 28, 28], ">u4").tobytes()
+        (tmp_path / f"{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(head + pixels.tobytes()))
+        head = bytes([0, 0, 8, 1]) + np.array([count], ">u4").tobytes()
+        (tmp_path / f"{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(head + labels.tobytes()))
+    monkeypatch.setattr(data, "fetch", lambda path, data_dir: tmp_path / path.split("/")[1])
+    plain = data.images("mnist", validation=20)
+    rows = data.images("mnist", validation=20, steps=28, width=12)
+    assert [len(part) for part in (rows.train, rows.validation, rows.test)] == [40, 20, 20] and rows.width == 28 * 12
+    code = plain.validation.inputs.reshape(20, 28, 28)
+    assert np.array_equal(rows.validation.inputs, data.expand(code, 12))
+    # Equal rows have equal codes, wherever they stand.
+    backwards = data.expand(code[:, ::-1], 12).reshape(20, 28, 12)
+    assert np.array_equal(backwards[:, ::-1].reshape(20, -1), rows.validation.inputs)
+    with pytest.raises(ValueError, match="steps must divide the 784 bits of an image, not 5"):
+        data.images("mnist", validation=20, steps=5, width=12)
+
+
 def test_local_copy_is_checked(tmp_path, monkeypatch):
     content = b"1\t1\t2\n2\t3\t4\n"
     path = "ucr/X/X_TRAIN.tsv"
