@@ -153,7 +153,7 @@ def _picture(rows: list[dict[str, Any]], title: str) -> Figure:
     axes.invert_yaxis()
     axes.set_xscale("log")
     axes.set(xlabel="cycles per trained sample", title=title)
-    axes.set_xlim(1, 3 * max((row["trained"] for row in shown), default=10))
+    axes.set_xlim(1, 8 * max((row["trained"] for row in shown), default=10))
     axes.grid(axis="x", alpha=0.3)
     axes.legend(loc="upper right", fontsize=8)
     return figure
