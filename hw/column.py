@@ -27,7 +27,7 @@ def control_layout(config: ArrayConfig) -> data.StructLayout:
     """What marches through the columns; each part acts on its own memory port or unit.
 
     issue
-        Read pair `address` of the operand memory, for the tile that enters `read_latency` cycles later. `odd` takes
+        Read pair `address` of the operand memory, for the tile that enters `read_latency + 1` cycles later. `odd` takes
         the pair's second word for value; `paired` takes the first for value and the second for mask; else the mask is
         all ones, or `phase.tail` with `tail`. `compute`, `last`: see `ProcessingElement`. `aux_value` and
         `aux_gate` keep what was read (value; mask) for the lanes.
@@ -73,7 +73,7 @@ class Column(wiring.Component):
     i_control, o_control : In, Out(control_layout)
         `o_control` follows one cycle behind.
     i_tile, o_tile : In, Out(tile_layout)
-        The tile that belongs to the `issue` of `read_latency` cycles ago; likewise.
+        The tile that belongs to the `issue` of `read_latency + 1` cycles ago; likewise.
     i_signs, i_arrive, o_signs, o_arrive : In, Out
         Value words on their way west, a cycle a column; this column's own enter with `write.copy`.
     i_reply, o_reply : In, Out(reply_layout)

@@ -43,6 +43,9 @@ class ArrayConfig:
         Depth of a column's winner memory: groups of all layers, results and labels, times passes.
     counter_words
         Depth of the counter memory, in words of U counters.
+    weight_memory
+        "multiplexed": a tile is read as it lies or transposed. "copied": layers above the first lie there twice, once
+        transposed, which takes less logic where single bits can be written, as in the block RAM of the iCE40.
     counter_memory
         "block", or "spram" for the single-ported memory of the iCE40 UltraPlus.
     program_words
@@ -74,6 +77,7 @@ class ArrayConfig:
     rank_words: int = 1024
     winner_words: int = 256
     counter_words: int = 16384
+    weight_memory: str = "multiplexed"
     counter_memory: str = "block"
     program_words: int = 256
     scan_ahead: int = 1
@@ -99,6 +103,11 @@ class ArrayConfig:
         _check("fan_in", self.fan_in, 2, 4095)
         _check("classes", self.classes, 2, 128)
         _check("statistic_width", self.statistic_width, 8, 32)
+        if self.weight_memory not in ("multiplexed", "copied"):
+            raise ValueError(f'weight_memory must be "multiplexed" or "copied", not {self.weight_memory!r}')
+        if self.weight_memory == "copied" and (self.update_lanes != 8 or self.pipelined):
+            raise ValueError('weight_memory "copied" needs update_lanes=8 and pipelined=False, not '
+                             f"{self.update_lanes} and {self.pipelined}")
         if self.counter_memory not in ("block", "spram"):
             raise ValueError(f'counter_memory must be "block" or "spram", not {self.counter_memory!r}')
         if self.counter_memory == "spram" and self.update_lanes * self.counter_bits > 64:
@@ -114,6 +123,11 @@ class ArrayConfig:
     def bit_ops(self) -> int:
         """XNOR-popcount bit operations per cycle."""
         return self.samples * self.rows * TILE
+
+    @property
+    def listed(self) -> bool:
+        """Whether the samples that update a row are kept as a list, not as a mask."""
+        return self.samples == 1
 
     @property
     def sum_width(self) -> int:

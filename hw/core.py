@@ -101,6 +101,7 @@ class Core(wiring.Component):
             updater.time.eq(update_time),
             updater.parity.eq(update_parity),
             updater.triggered.eq(results.triggered),
+            results.rotate.eq(updater.rotate),
         ]
         with m.If(run_taken):
             m.d.sync += [count.eq(self.i_run.payload.count), time.eq(self.i_run.payload.time), parity.eq(loader.parity)]
@@ -153,6 +154,7 @@ class Core(wiring.Component):
             weights.row.eq(updater.row),
             weights.half.eq(updater.half),
             weights.signs.eq(updater.signs),
+            weights.copy.eq(updater.copy),
         ]
         bus, tile, reply = control, weights.o_tile, None
         columns = []

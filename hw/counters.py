@@ -36,16 +36,17 @@ class CounterStep(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        bits, up = self.bits, self.up
-        # A picked counter goes two steps, or, where its own step brings it across or away from zero's other side, back.
-        outward = Signal()
-        m.d.comb += outward.eq(Mux(up, (self.k >= -1), (self.k <= 0)))
+        bits = self.bits
+        # A picked counter steps on if its first step was outward, or led across zero; else it steps back. Both follow
+        # from its sign, and from whether it is next to zero, 0 or -1.
+        negative, near = self.k[-1], Signal()
+        m.d.comb += near.eq((self.k == 0) | (self.k == -1))
+        up, pick, outward = Signal(), Signal(), Signal()
+        m.d.comb += [
+            up.eq(self.up | self.hold), pick.eq(self.pick & ~self.hold), outward.eq(near | (up ^ negative))]
         step = Signal(signed(3))
         m.d.comb += [
-            step[0].eq(~self.pick & ~self.hold),
-            step[1].eq(Mux(self.pick, outward, ~up) & ~self.hold),
-            step[2].eq(~up & (~self.pick | outward) & ~self.hold),
-        ]
+            step[0].eq(~(pick | self.hold)), step[1].eq(Mux(pick, outward, ~up)), step[2].eq(~up & (~pick | outward))]
         total = Signal(signed(bits + 1))
         m.d.comb += [
             total.eq(self.k + step),

@@ -1,9 +1,9 @@
 """One processing element of the systolic chain: a 16 × 16 tile, or half of it, times the operands of a few samples.
 
              west                                   east
-    i_tile ───────► [tile] ──────────────────────► o_tile
-                      │ rows of 16 weights
-       per lane:      ▼
+    i_tile ──────────┬──────► [tile] ────────────► o_tile
+                     │ rows of 16 weights
+       per lane:     ▼
     value, mask ──► rows × (masked XNOR, popcount, accumulator) ──► shift chain ──► total, one row a cycle
                       popcount(mask) accumulator ───────────────────────────────► count
 
@@ -29,7 +29,7 @@ class ProcessingElement(wiring.Component):
     i_tile, o_tile : In, Out(tile_layout)
         The tile and, a cycle later, the same tile for the next element.
     value, mask : In, 16 bits a lane
-        The operand of each sample, one cycle behind `i_tile`. Value 1 is +1; positions with mask 0 do not count.
+        The operand of each sample, with `i_tile`. Value 1 is +1; positions with mask 0 do not count.
     compute, last : In(1)
         With the operand: it counts; it is the last of a sum.
     shift : In(1)
@@ -85,7 +85,7 @@ class ProcessingElement(wiring.Component):
         for lane in range(self.config.lanes):
             value, mask = self.value[lane], self.mask[lane]
             chain = [Signal(self.config.sum_width, name=f"chain_{lane}_{row}") for row in range(rows + 1)]
-            totals = [accumulator(f"dot_{lane}_{row}", self.o_tile[row], value, mask) for row in range(rows)]
+            totals = [accumulator(f"dot_{lane}_{row}", self.i_tile[row], value, mask) for row in range(rows)]
             with m.If(load | self.shift):
                 m.d.sync += [chain[row].eq(Mux(load, totals[row], chain[row + 1])) for row in range(rows)]
             m.d.comb += self.total[lane].eq(chain[0])

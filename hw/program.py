@@ -97,8 +97,8 @@ end, end_infer
 
 LAYER = {
     "last": Field(1), "counter": Field(16), "words": Field(12), "tile": Field(12), "tile_block_step": Field(12),
-    "rows": Field(12), "group": Field(6), "verdict": Field(12), "replay_region": Field(8, "replay_stride"),
-    "tail": Field(9), "reinforce": Field(1), "reinforce_mask": Field(8),
+    "copy": Field(12), "rows": Field(12), "group": Field(6), "verdict": Field(12),
+    "replay_region": Field(8, "replay_stride"), "tail": Field(9), "reinforce": Field(1), "reinforce_mask": Field(8),
 }
 """Fields of a layer for the updater; `words`, `rows`, `group` are one less than they say.
 
@@ -106,6 +106,8 @@ counter, words
     First word in the counter memory, words a row.
 replay_region
     Where the layer's inputs lie in the replay memory, in units of 32 words.
+copy
+    Distance in tiles to the layer's transposed copy; 0 if it has none.
 tail
     Counters in use in a row's last word.
 reinforce, reinforce_mask
@@ -211,7 +213,9 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
     for count, step in zip(heights, pitch, strict=True):
         tiles.append(total)
         total += count * step
-    _fits("tiles", total, array.tiles)
+    # Where tiles cannot be read transposed, the layers with votes lie there once more.
+    copy = total - tiles[1] if array.weight_memory == "copied" and depth > 1 else 0
+    _fits("tiles", total + (tiles[depth] - tiles[1] if copy else 0), array.tiles)
 
     # Counters, row after row; the classifier's follow, so that its rows can be written like any others.
     lanes = array.update_lanes
@@ -295,7 +299,7 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
             "keep_value": 1, "keep_value_offset": activations[layer - 1],
             "keep_gate": layer > 1, "write_value": layer > 1, "write_paired": 1, "write_gate": layer > 1,
             "pair_offset": pairs[layer - 2] if layer > 1 else 0, "write_offset": pairs[layer - 2] if layer > 1 else 0,
-            "tile": tiles[layer], "tile_word_step": pitch[layer], "tile_block_step": 1,
+            "tile": tiles[layer] + copy, "tile_word_step": pitch[layer], "tile_block_step": 1,
             "words": words[layer + 1] - 1, "blocks": words[layer] - 1, "last_rows": (widths[layer] - 1) % TILE,
             "operand": pairs[layer - 1], "rank": rank_offsets[layer - 1], "group": network.groups[layer - 1] - 1,
             "verdict": verdicts[layer - 1], "pace": max(drain, 2 * array.columns) - 2,
@@ -319,7 +323,8 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
         memory += [0] * (-len(memory) % SLOT)
         memory += encode(
             LAYER, last=layer == 0, counter=counters[layer], words=row_words[layer] - 1, tile=tiles[layer],
-            tile_block_step=pitch[layer], rows=(widths[layer + 1] if trained else classes) - 1,
+            tile_block_step=pitch[layer], copy=copy if 0 < layer < depth else 0,
+            rows=(widths[layer + 1] if trained else classes) - 1,
             group=network.groups[layer] - 1 if trained else 0, verdict=verdicts[layer] if trained else 0,
             replay_region=BUFFERED if layer == 0 else replay[layer - 1] if trained else 0,
             tail=(widths[layer] - 1) % lanes + 1, reinforce=network.reinforcement > 0,

@@ -28,6 +28,8 @@ class Results(wiring.Component):
         See `ports.CoreSignature.o_result`. A stalled host holds the next batch's results back, and the update.
     triggered : Out(32)
         Bit μ is set when sample μ triggered; 0 beyond the batch.
+    rotate : In(1)
+        Turn `triggered` by one, down; after 32 times it is as it was.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -44,6 +46,7 @@ class Results(wiring.Component):
             "reply": In(reply_layout(config)),
             "o": Out(stream.Signature(data.StructLayout({"prediction": 7, "triggered": 1}))),
             "triggered": Out(MAX_BATCH),
+            "rotate": In(1),
         })
 
     def elaborate(self, platform):
@@ -62,6 +65,8 @@ class Results(wiring.Component):
             self.o.payload.prediction.eq(verdicts[0].member),
             self.o.payload.triggered.eq(verdicts[0].up),
         ]
+        with m.If(self.rotate):
+            m.d.sync += self.triggered.eq(Cat(self.triggered[1:], self.triggered[0]))
         with m.FSM():
             with m.State("idle"):
                 with m.If(self.start):

@@ -1,27 +1,29 @@
 """Finds the rows that a batch updates, with the samples that update each.
 
 For every row of a layer it asks the columns, pass by pass, in which samples the row has won its group. The answers
-make a mask over the batch; rows that nobody won are dropped. So all the batch's updates of a row come together, and
-its counters are read and written once.
+make a mask over the batch, or a list; rows that nobody won are dropped. So all the batch's updates of a row come
+together, and its counters are read and written once.
 """
 
 from amaranth import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from ..model.config import MAX_BATCH
 from .column import reply_layout
 from .config import TILE, ArrayConfig
+from .samples import SampleLayout, take_first
 from .winners import MEMBER_BITS
 
 __all__ = ["RowLayout", "RowScan"]
 
 
 def RowLayout(config: ArrayConfig) -> data.StructLayout:
-    """A row to update: its number, first counter word, first tile, the samples (bit μ), and those that step up."""
+    """A row to update: its number, first counter word, first tile, and the samples."""
     return data.StructLayout({
         "row": config.sum_width, "counter": range(config.counter_words), "tile": range(config.tiles),
-        "mask": MAX_BATCH, "up": MAX_BATCH})
+        "samples": SampleLayout(config)})
 
 
 class RowScan(wiring.Component):
@@ -32,13 +34,15 @@ class RowScan(wiring.Component):
     start : In(1)
         Scan the layer described by `rows` … `tile` (see `program.LAYER`), which must be still until done.
     triggered : In(32)
-        Samples that update.
+        Samples that update. Where they are listed, only bit 0 counts, and `rotate` asks for the next sample's.
     busy : Out(1)
         From the cycle after `start` until the last row has left `o`.
     query, address, member : Out
         What to ask of the columns.
     reply : In
         The answer, `columns + 2` cycles later.
+    write, write_sample, write_up, write_place : Out
+        To the list of samples, where there is one.
     o : Out(stream of RowLayout)
         Rows with at least one sample, ascending.
     """
@@ -56,6 +60,11 @@ class RowScan(wiring.Component):
             "tile": In(range(config.tiles)),
             "tile_block_step": In(range(config.tiles)),
             "triggered": In(MAX_BATCH),
+            "rotate": Out(1),
+            "write": Out(1),
+            "write_sample": Out(range(MAX_BATCH)),
+            "write_up": Out(1),
+            "write_place": Out(range(2 * MAX_BATCH)),
             "busy": Out(1),
             "query": Out(1),
             "address": Out(range(config.winner_words)),
@@ -106,23 +115,39 @@ class RowScan(wiring.Component):
             next_valid, next_last = Signal(), Signal()
             m.d.sync += [next_valid.eq(valid), next_last.eq(last)]
             valid, last = next_valid, next_last
-        width = config.samples * config.passes
-        mask, up = Signal(width), Signal(width)
-        whole_mask, whole_up = Signal(width), Signal(width)
-        m.d.comb += [
-            whole_mask.eq(Cat(mask, self.reply.match)[config.samples:]),
-            whole_up.eq(Cat(up, self.reply.up)[config.samples:]),
-        ]
-        with m.If(valid):
-            m.d.sync += [mask.eq(whole_mask), up.eq(whole_up)]
-        complete = Signal()
+        complete, some, push = Signal(), Signal(), Signal()
         m.d.sync += complete.eq(last)
-
         found = Signal(RowLayout(config))
-        wins = Signal(MAX_BATCH)
-        m.d.comb += wins.eq(mask & self.triggered)
-        push = Signal()
-        m.d.comb += [push.eq(complete & (wins != 0)), dropped.eq(complete & (wins == 0))]
+        m.d.comb += [push.eq(complete & some), dropped.eq(complete & ~some)]
+        if config.listed:
+            sample, half, following = Signal(range(MAX_BATCH)), Signal(), Signal(range(MAX_BATCH + 1))
+            m.d.comb += [
+                self.rotate.eq(valid), self.write.eq(valid & self.reply.match[0] & self.triggered[0]),
+                self.write_sample.eq(sample), self.write_up.eq(self.reply.up[0]),
+                self.write_place.eq(Cat(following[:-1], half)),
+                some.eq(following != 0),
+                found.samples.count.eq(following - 1), found.samples.half.eq(half),
+            ]
+            with m.If(valid):
+                m.d.sync += sample.eq(sample + 1)
+            with m.If(self.write):
+                m.d.sync += following.eq(following + 1)
+            with m.If(taken | dropped):
+                m.d.sync += following.eq(0)
+            with m.If(taken):
+                m.d.sync += half.eq(~half)
+        else:
+            width = config.samples * config.passes
+            mask, up = Signal(width), Signal(width)
+            wins = Signal(MAX_BATCH)
+            with m.If(valid):
+                m.d.sync += [
+                    mask.eq(Cat(mask, self.reply.match)[config.samples:]),
+                    up.eq(Cat(up, self.reply.up)[config.samples:])]
+            first, rest = take_first(m, wins, up)
+            m.d.comb += [
+                wins.eq(mask & self.triggered), some.eq(wins != 0),
+                found.samples.first.eq(first), found.samples.rest.eq(rest), found.samples.up.eq(up)]
         with m.If(self.start):
             m.d.sync += [found.row.eq(0), found.counter.eq(self.counter), found.tile.eq(self.tile)]
         # With one row ahead, the row waits where it was gathered; else it moves on at once.
@@ -131,28 +156,19 @@ class RowScan(wiring.Component):
             m.d.sync += [found.row.eq(found.row + 1), found.counter.eq(found.counter + self.words + 1)]
             with m.If(found.row[:4] == TILE - 1):
                 m.d.sync += found.tile.eq(found.tile + self.tile_block_step)
-        m.d.comb += [found.mask.eq(wins), found.up.eq(up)]
 
         if ahead == 1:
-            source, source_valid, free = found, Signal(), Signal()
+            source, source_valid = found, Signal()
             with m.If(push):
                 m.d.sync += source_valid.eq(1)
             with m.If(taken):
                 m.d.sync += source_valid.eq(0)
         else:
-            # A chain of `ahead` places; there is always room for what has been asked.
-            source, source_valid, previous_free = found, push, None
-            for number in range(ahead):
-                place, full = Signal(RowLayout(config), name=f"place_{number}"), Signal(name=f"full_{number}")
-                free = Signal(name=f"free_{number}")
-                if previous_free is not None:
-                    m.d.comb += previous_free.eq(free | ~full)
-                previous_free = free
-                with m.If(free | ~full):
-                    m.d.sync += [full.eq(source_valid), place.eq(source)]
-                source, source_valid = place, full
+            # There is always room for what has been asked.
+            m.submodules.queue = queue = SyncFIFOBuffered(width=found.shape().size, depth=ahead)
+            source, source_valid = data.View(RowLayout(config), queue.r_data), queue.r_rdy
+            m.d.comb += [queue.w_data.eq(found), queue.w_en.eq(push), queue.r_en.eq(self.o.ready)]
         m.d.comb += [
-            free.eq(self.o.ready),
             self.o.valid.eq(source_valid),
             self.o.payload.eq(source),
             taken.eq(self.o.valid & self.o.ready),

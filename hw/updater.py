@@ -19,6 +19,7 @@ from .config import TILE, ArrayConfig
 from .counters import CounterMemory, CounterStep
 from .program import LAYER, SLOT
 from .records import ProgramPort, RecordReader
+from .samples import Samples
 from .scan import RowScan
 from .winners import MEMBER_BITS
 
@@ -34,7 +35,7 @@ class Updater(wiring.Component):
     start, time, parity : In
         Update with the batch whose winners are complete: number of its first sample, and its parity.
     triggered : In(32)
-        Its samples that update; to be still while `busy`.
+        Its samples that update; to be still while `busy`, but for `rotate`: see `Results`.
     verdict_frame, replay_stride : In
         Of the loader's record.
     busy : Out(1)
@@ -55,7 +56,7 @@ class Updater(wiring.Component):
         Address of the replay memory.
     activations : In
         The word read, U bits, a cycle later.
-    write, tile, row, half, signs : Out
+    write, tile, row, half, signs, copy : Out
         To the weight memory.
     updated, lost : Out
         For the statistics: a row update began; how many of its counters lost a step.
@@ -69,6 +70,7 @@ class Updater(wiring.Component):
             "time": In(8),
             "parity": In(1),
             "triggered": In(MAX_BATCH),
+            "rotate": Out(1),
             "verdict_frame": In(range(config.winner_words)),
             "replay_stride": In(8),
             "busy": Out(1),
@@ -92,6 +94,7 @@ class Updater(wiring.Component):
             "row": Out(range(TILE)),
             "half": Out(1),
             "signs": Out(config.update_lanes),
+            "copy": Out(range(config.tiles)),
             "updated": Out(1),
             "lost": Out(range(config.update_lanes + 1)),
         })
@@ -104,8 +107,8 @@ class Updater(wiring.Component):
         m.submodules.scan = scan = RowScan(config)
         m.submodules.record = record = RecordReader(config, LAYER, {
             "counter": counter_shape, "tile": tile_shape, "tile_block_step": tile_shape,
-            "verdict": range(config.winner_words), "rows": config.sum_width, "words": range(config.row_words),
-            "tail": range(config.update_lanes + 1)})
+            "copy": tile_shape, "verdict": range(config.winner_words), "rows": config.sum_width,
+            "words": range(config.row_words), "tail": range(config.update_lanes + 1)})
         layer = record.o
         m.d.comb += [record.steps.replay_stride.eq(self.replay_stride), scan.verdict_frame.eq(self.verdict_frame)]
         wiring.connect(m, wiring.flipped(self.program), record.program)
@@ -114,14 +117,14 @@ class Updater(wiring.Component):
             getattr(scan, name).eq(layer[name])
             for name in ("rows", "group", "verdict", "counter", "words", "tile", "tile_block_step")]
         m.d.comb += [
-            scan.triggered.eq(self.triggered), scan.reply.eq(self.reply),
+            scan.triggered.eq(self.triggered), self.rotate.eq(scan.rotate), scan.reply.eq(self.reply),
             self.query.eq(scan.query), self.query_address.eq(scan.address), self.query_member.eq(scan.member),
         ]
 
         # The row in work. Addresses are those of the word in work.
         active = Signal()
         fresh = Signal()
-        mask, up, rest = Signal(MAX_BATCH), Signal(MAX_BATCH), Signal(MAX_BATCH)
+        m.submodules.samples = samples = Samples(config)
         phase = Signal(8)
         place = Signal(data.StructLayout({"counter": counter_shape, "tile": tile_shape, "half": 1, "row": 4}))
         # It moves on by a word, or, for the host, by a row or to the first word; by one adder each.
@@ -130,22 +133,16 @@ class Updater(wiring.Component):
 
         # Stage I picks the next sample; stage A reads; stage E steps, `read_latency` later; then the word is written.
         step_layout = data.StructLayout({
-            "valid": 1, "first": 1, "last": 1, "up": 1, "last_word": 1, "first_word": 1, "sample": 5})
+            "valid": 1, "first": 1, "last": 1, "last_word": 1, "first_word": 1})
         chosen = Signal(step_layout)
         chosen_place = Signal.like(place)
         chosen_word = Signal(8)
         chosen_half = Signal()
-        # The lowest bit by a subtraction and its place by trees: a chain of 32 choices would set the clock.
-        below, alone, remaining = Signal(MAX_BATCH), Signal(MAX_BATCH), Signal(MAX_BATCH)
-        lowest = Signal(range(MAX_BATCH))
-        m.d.comb += [below.eq(rest - 1), alone.eq(rest & ~below), remaining.eq(rest & below)]
-        for bit in range(len(lowest)):
-            m.d.comb += lowest[bit].eq(Cat(alone[sample] for sample in range(MAX_BATCH) if sample >> bit & 1).any())
         word_done, row_done = Signal(), Signal()
         stall = Signal()
         host_read, reading = Signal(), Signal()  # The host's words pass through the steps, which then do nothing.
         m.d.comb += [
-            word_done.eq(active & (remaining == 0)),
+            word_done.eq(active & samples.last), samples.next.eq(active & ~stall),
             row_done.eq(word_done & (word == layer.words)),
         ]
         entry_bits = 1 if lanes < TILE else 0
@@ -155,16 +152,15 @@ class Updater(wiring.Component):
         with m.If(~stall):
             m.d.sync += [
                 chosen.valid.eq(active | host_read), chosen.first.eq(fresh | host_read),
-                chosen.last.eq((remaining == 0) & ~host_read),
-                chosen.up.eq((up & alone).any()), chosen.sample.eq(lowest),
+                chosen.last.eq(samples.last & ~host_read),
                 chosen.last_word.eq(word == layer.words), chosen.first_word.eq(word == 0), chosen_place.eq(place),
                 chosen_word.eq(layer.replay_region + (word >> entry_bits)), chosen_half.eq(word[0]),
             ]
             with m.If(active):
-                m.d.sync += [rest.eq(remaining), fresh.eq(0)]
+                m.d.sync += fresh.eq(0)
                 with m.If(word_done):
                     m.d.comb += by_word.eq(1)
-                    m.d.sync += [rest.eq(mask), fresh.eq(1), word.eq(word + 1)]
+                    m.d.sync += [fresh.eq(1), word.eq(word + 1)]
                 with m.If(row_done):
                     m.d.sync += active.eq(0)
 
@@ -188,6 +184,11 @@ class Updater(wiring.Component):
             with m.Elif(to_first):
                 m.d.sync += place.half.eq(first_word[0])
 
+        if config.listed:
+            m.d.comb += [
+                samples.write.eq(scan.write), samples.write_sample.eq(scan.write_sample),
+                samples.write_up.eq(scan.write_up), samples.write_place.eq(scan.write_place)]
+
         # A row of another block waits for the last to be written, so that `block` can be believed.
         row = scan.o.payload
         same_block = Signal()
@@ -195,9 +196,10 @@ class Updater(wiring.Component):
             same_block.eq((row.row[4:] == self.block) | ~layer.last),
             scan.o.ready.eq((~active | (row_done & ~stall)) & (same_block | (~active & ~in_flight))),
         ]
-        with m.If(scan.o.valid & scan.o.ready):
+        m.d.comb += [samples.i.eq(row.samples), samples.take.eq(scan.o.valid & scan.o.ready)]
+        with m.If(samples.take):
             m.d.sync += [
-                active.eq(1), fresh.eq(1), mask.eq(row.mask), up.eq(row.up), rest.eq(row.mask), word.eq(0),
+                active.eq(1), fresh.eq(1), word.eq(0),
                 phase.eq(-(row.row[:8] + self.time)),
                 place.counter.eq(row.counter), place.tile.eq(row.tile), place.half.eq(0), place.row.eq(row.row),
             ]
@@ -209,10 +211,10 @@ class Updater(wiring.Component):
         with m.If(~stall):
             m.d.sync += chosen_phase.eq(phase)
         m.d.comb += [
-            self.read_word.eq(chosen_word), self.read_half.eq(chosen_half), self.read_sample.eq(chosen.sample),
+            self.read_word.eq(chosen_word), self.read_half.eq(chosen_half), self.read_sample.eq(samples.sample),
         ]
         turn = Signal(8)
-        m.d.comb += turn.eq(chosen_phase - chosen.sample)
+        m.d.comb += turn.eq(chosen_phase - samples.sample)
         executed = Signal(data.StructLayout({
             "valid": 1, "first": 1, "last": 1, "up": 1, "last_word": 1, "first_word": 1, "turn": 8, "word": 8}))
         executed_place = Signal.like(place)
@@ -223,15 +225,18 @@ class Updater(wiring.Component):
         stages = executed.shape()
         staged = Signal(stages, name="stage_0")
         m.d.comb += [
-            staged[name].eq(chosen[name]) for name in ("first", "last", "up", "last_word", "first_word")]
+            staged[name].eq(chosen[name]) for name in ("first", "last", "last_word", "first_word")]
         m.d.comb += [
-            staged.valid.eq(chosen.valid & ~stall), staged.turn.eq(turn), staged.word.eq(chosen_lane_word)]
+            staged.up.eq(samples.up), staged.valid.eq(chosen.valid & ~stall), staged.turn.eq(turn),
+            staged.word.eq(chosen_lane_word)]
         staged_place = chosen_place
         busy_stages = active | chosen.valid
+        passing = [staged]
         for number in range(config.read_latency):
             following, following_place = Signal(stages, name=f"stage_{number + 1}"), Signal.like(place)
             m.d.sync += [following.eq(staged), following_place.eq(staged_place)]
             staged, staged_place = following, following_place
+            passing.append(staged)
             busy_stages = busy_stages | staged.valid
         m.d.comb += [executed.eq(staged), executed_place.eq(staged_place)]
         activations = self.activations
@@ -245,17 +250,19 @@ class Updater(wiring.Component):
         present = Signal(data.ArrayLayout(signed(bits), lanes))
         lost = Signal(lanes)
         m.d.comb += present.eq(Mux(executed.first, memory.o, counters.as_value()))
-        high_match = Signal()
-        reach = layer.reinforce_mask
+        # Which counters are reinforced is known a cycle before.
+        high_match, pick = Signal(), Signal(lanes)
+        reach, source = layer.reinforce_mask, passing[-2]
         m.d.comb += high_match.eq(
-            layer.reinforce & (((executed.word ^ executed.turn[lane_bits:]) & reach[lane_bits:]) == 0))
+            layer.reinforce & (((source.word ^ source.turn[lane_bits:]) & reach[lane_bits:]) == 0))
         for lane in range(lanes):
             m.submodules[f"step_{lane}"] = step = CounterStep(config)
-            here = (executed.turn[:lane_bits] ^ lane) & reach[:lane_bits]
+            here = (source.turn[:lane_bits] ^ lane) & reach[:lane_bits]
+            m.d.sync += pick[lane].eq(high_match & (here == 0))
             m.d.comb += [
                 step.k.eq(present[lane]),
                 step.up.eq(~(executed.up ^ activations[lane])),
-                step.pick.eq(high_match & (here == 0)),
+                step.pick.eq(pick[lane]),
                 step.hold.eq(reading),
                 stepped[lane].eq(step.o),
                 lost[lane].eq(step.lost & (~executed.last_word | (lane < layer.tail))),
@@ -269,7 +276,8 @@ class Updater(wiring.Component):
         write_place = Signal.like(place)
         host_write, shift = Signal(), Signal()
         m.d.sync += writes.eq((executed.valid & executed.last) | host_write)
-        m.d.sync += write_place.eq(Mux(host_write, chosen_place, executed_place))
+        with m.If(executed.valid | host_write):
+            m.d.sync += write_place.eq(Mux(host_write, chosen_place, executed_place))
         with m.If(executed.valid):
             m.d.sync += counters.eq(stepped)
         with m.Elif(shift):
@@ -284,8 +292,13 @@ class Updater(wiring.Component):
             memory.read.eq(chosen.valid & chosen.first & ~stall),
             memory.read_address.eq(chosen_place.counter),
         ]
+        stalls = []
         if memory.single_port:
-            m.d.comb += stall.eq(writes & chosen.valid & chosen.first)
+            stalls.append(writes & chosen.valid & chosen.first)
+        if config.weight_memory == "copied":
+            # What is written stays for a second cycle.
+            stalls.append(executed.valid & executed.last & (layer.copy != 0))
+        m.d.comb += [stall.eq(Cat(stalls).any()), self.copy.eq(layer.copy)]
 
         # The layers of a batch, last to first; or one row for the host.
         slot = Signal(4)

@@ -6,9 +6,15 @@ A tile is 16 neurons × 16 inputs. Sixteen banks, one 16-bit word of each per cy
 
 The words of a row that are written together (`update_words`, ω) lie in different banks, each 16/ω banks further, so
 that a write of ω words takes one cycle.
+
+Where single bits can be written, as in the block RAM of the iCE40, the multiplexers go: banks hold columns, and what
+is read transposed lies there twice.
+
+    write: U signs of one row ──► a bit of each of U columns ──┐
+           a cycle later, for the copy ──► U bits of a column ─┴► banks of columns ──► o_tile
 """
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import C, Cat, ClockSignal, Instance, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -32,13 +38,17 @@ class WeightMemory(wiring.Component):
     i_address : In
         Tile to read, one a cycle.
     i_transpose, i_lower : In(1)
-        Give columns for rows; where the elements have 8 rows, give the second eight. They go with `i_address`.
+        Give columns for rows; where the elements have 8 rows, give the second eight. They go with `i_address`. With
+        `config.weight_memory` "copied" there is no transposing: the address is that of the copy.
     o_tile : Out(tile_layout)
-        The tile, `config.read_latency` cycles after its address.
+        The tile, `config.read_latency + 1` cycles after its address.
     write : In(1)
         Write `signs` (U bits) into row `row` of consecutive tiles from `tile` on, which must be a multiple of ω.
         Where U is 8, `half` picks the upper or lower half of the tile's row. Visible to reads from the next cycle on;
         a tile must not be read in the cycle it is written.
+    copy : In
+        If not 0, and `config.weight_memory` is "copied": the tile that is so much further holds the same weights
+        transposed, and is written in the next cycle; until then all that goes with `write` must be still.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -53,10 +63,18 @@ class WeightMemory(wiring.Component):
             "row": In(range(TILE)),
             "half": In(1),
             "signs": In(config.update_lanes),
+            "copy": In(range(config.tiles)),
         })
 
     def elaborate(self, platform):
         m = Module()
+        if self.config.weight_memory == "copied":
+            self._copied(m)
+        else:
+            self._multiplexed(m)
+        return m
+
+    def _multiplexed(self, m: Module):
         config = self.config
         words = config.update_words
         step = TILE // words
@@ -108,8 +126,67 @@ class WeightMemory(wiring.Component):
                 if config.rows < TILE:
                     there = Mux(lower, Mux(transpose, natural[column][row + config.rows],
                                            natural[row + config.rows][column]), there)
-                m.d.comb += self.o_tile[row][column].eq(there)
-        return m
+                m.d.sync += self.o_tile[row][column].eq(there)
+
+    def _copied(self, m: Module):
+        # A word holds `rows` bits of one column, or of two.
+        config = self.config
+        rows, lanes = config.rows, config.update_lanes
+        wide = TILE // rows
+        second = Signal()
+        m.d.sync += second.eq(self.write & (self.copy != 0))
+        tile = Signal.like(self.tile)
+        m.d.comb += tile.eq(self.tile + Mux(second, self.copy, 0))
+        # Row r is bit r of the columns; of the copy it is column r.
+        place, bank = self.row[:ceil_log2(rows)], self.row[ceil_log2(wide):]
+        part = self.row[0] if wide > 1 else self.half
+        mask = Signal(TILE)
+        m.d.comb += mask.eq(Mux(second, Cat((part == number).replicate(lanes) for number in range(TILE // lanes)),
+                                Cat(place == bit % rows for bit in range(TILE))))
+        # The address waits a cycle, so that the tile need not.
+        read_address, write_address = _registered(m, self.i_address), tile
+        if wide > 1:
+            read_address = Cat(_registered(m, self.i_lower), read_address)
+            write_address = Cat(Mux(second, self.half, self.row[-1]), tile)
+
+        columns = []
+        for number in range(rows):
+            enable, word = Signal(name=f"enable_{number}"), Signal(TILE, name=f"word_{number}")
+            first = number * wide
+            m.d.comb += [
+                enable.eq(Mux(second, bank == number, self.write & (self.half == first // lanes))),
+                word.eq(Mux(second, Cat(self.signs, self.signs),
+                            Cat(self.signs[(first + column) % lanes].replicate(rows) for column in range(wide)))),
+            ]
+            found = _bit_written(m, f"bank_{number}", config.tiles * wide, read_address, write_address, enable, mask,
+                                 word)
+            columns += [found[column * rows:][:rows] for column in range(wide)]
+        for row in range(rows):
+            m.d.comb += self.o_tile[row].eq(Cat(column[row] for column in columns))
+
+
+def _bit_written(m: Module, name: str, depth: int, read_address, write_address, enable, mask, word):
+    """A memory of 16-bit words in iCE40 block RAM, of which a write changes the bits of `mask`.
+
+    Instances, since synthesis would make each bit's enable of `enable` and `mask`, for each block again.
+    """
+    outputs = []
+    for number in range(-(-depth // 256)):
+        block, output = Signal(name=f"{name}_{number}_write"), Signal(TILE, name=f"{name}_{number}_read")
+        here = (write_address >> 8) == number if depth > 256 else 1
+        m.d.comb += block.eq(enable & here)
+        m.submodules[f"{name}_{number}"] = Instance(
+            "SB_RAM40_4K",
+            p_READ_MODE=0, p_WRITE_MODE=0,
+            i_RCLK=ClockSignal(), i_RCLKE=1, i_RE=1, i_RADDR=Cat(read_address[:8], C(0, 3))[:11], o_RDATA=output,
+            i_WCLK=ClockSignal(), i_WCLKE=block, i_WE=1, i_WADDR=Cat(write_address[:8], C(0, 3))[:11],
+            i_MASK=~mask, i_WDATA=word)
+        outputs.append(output)
+    if len(outputs) == 1:
+        return outputs[0]
+    found = Signal(TILE, name=f"{name}_read")
+    m.d.comb += found.eq(data.ArrayLayout(TILE, len(outputs))(Cat(outputs))[_registered(m, read_address[8:])])
+    return found
 
 
 def _registered(m: Module, value):

@@ -16,6 +16,7 @@ from ..hw.program import LAYER, LOADER, PHASE, encode
 from ..hw.records import RecordReader
 from ..hw.replay import ReplayMemory
 from ..hw.results import Results
+from ..hw.samples import SampleLayout
 from ..hw.scan import RowScan
 from ..hw.winners import VerdictLayout
 from ..model.config import MAX_BATCH, NetworkConfig
@@ -70,13 +71,12 @@ async def element(dut):
     expected, came_in = [], []
     arrivals = {}
     time, last_time = 0, -100
-    pending = {"value": 0, "mask": 0, "compute": 0, "last": 0}
 
     async def step(tile, operand):
-        nonlocal time, pending
+        nonlocal time
         shift = any(begin <= time < begin + rows for begin in arrivals)
         before = came_in[-1] if came_in else None
-        await cycle(dut, i_tile=pack(tile), shift=shift, **pending)
+        await cycle(dut, i_tile=pack(tile), shift=shift, **operand)
         for begin, sums in arrivals.items():
             if begin <= time < begin + rows:
                 total, count = (int(getattr(dut, name).value) for name in ("total", "count"))
@@ -87,7 +87,6 @@ async def element(dut):
         if before is not None:
             assert int(dut.o_tile.value) == before
         came_in.append(pack(tile))
-        pending = operand
         time += 1
 
     nothing = {"value": 0, "mask": 0, "compute": 0, "last": 0}
@@ -101,10 +100,10 @@ async def element(dut):
             value, mask = rng.integers(0, 2, (lanes, TILE)), rng.integers(0, 2, (lanes, TILE))
             mask |= rng.random() < 0.3
             last = word == words - 1
-            while last and time + 1 < last_time + rows + 1:
+            while last and time < last_time + rows + 1:
                 await step(tile, nothing)
             if last:
-                last_time = time + 1
+                last_time = time
             totals += np.einsum("lb,lrb->lr", mask, tile[None] == value[:, None])
             counts += mask.sum(axis=1)
             if last:
@@ -121,14 +120,16 @@ async def element(dut):
 async def weights(dut):
     """Writes at every row and word, reads as it lies and transposed, both at once."""
     rng = random.Random(1)
-    lanes, words = CONFIG.update_lanes, CONFIG.update_words
+    lanes, words, latency = CONFIG.update_lanes, CONFIG.update_words, CONFIG.read_latency + 1
+    copied = CONFIG.weight_memory == "copied"
+    distance = CONFIG.tiles // 2 if copied else 0
     start_clock(dut)
     await reset(dut)
     stored = np.zeros((CONFIG.tiles, TILE, TILE), int)
-    places = [(tile, row, half) for tile in range(0, CONFIG.tiles, words) for row in range(TILE)
+    places = [(tile, row, half) for tile in range(0, CONFIG.tiles - distance, words) for row in range(TILE)
               for half in range(2 if lanes < TILE else 1)]
     halves = TILE // CONFIG.rows
-    reads = [(tile, transpose, lower) for tile in range(CONFIG.tiles) for transpose in (0, 1)
+    reads = [(tile, transpose, lower) for tile in range(CONFIG.tiles) for transpose in range(1 if copied else 2)
              for lower in range(halves)]
     asked = []
     checked = 0
@@ -139,27 +140,38 @@ async def weights(dut):
         seen = stored[address].T if transpose else stored[address]
         asked.append(seen[lower * CONFIG.rows:][:CONFIG.rows].copy() if read else None)
         await cycle(dut, i_address=address, i_transpose=transpose, i_lower=lower, **inputs)
-        if len(asked) > CONFIG.read_latency and asked[-1 - CONFIG.read_latency] is not None:
-            assert int(dut.o_tile.value) == pack(asked[-1 - CONFIG.read_latency]), (read, len(asked))
+        if len(asked) > latency and asked[-1 - latency] is not None:
+            assert int(dut.o_tile.value) == pack(asked[-1 - latency]), (read, len(asked))
             checked += 1
 
     for turn in range(3):
         rng.shuffle(places)
         for tile, row, half in places:
             signs = [rng.randrange(2) for _ in range(lanes)]
-            free = [number for number in range(CONFIG.tiles) if number // words != tile // words]
-            read = (rng.choice(free), rng.randrange(2), rng.randrange(halves)) if turn else None
-            await step(read, write=1, tile=tile, row=row, half=half, signs=pack(signs))
+            free = [number for number in range(CONFIG.tiles)
+                    if number // words != tile // words and not (copied and number == tile + distance)]
+
+            def read(free=free, turn=turn):
+                return (rng.choice(free), 0 if copied else rng.randrange(2), rng.randrange(halves)) if turn else None
+
+            # The copy is one cycle late, and its reads wait a cycle for their address: no tile that is in work is read.
+            inputs = {"tile": tile, "row": row, "half": half, "signs": pack(signs), "copy": distance}
+            await step(read(), write=1, **inputs)
+            if copied:
+                await step(read(), write=0, **inputs)
             if lanes < TILE:
                 stored[tile, row, lanes * half:lanes * half + lanes] = signs
             else:
                 stored[tile:tile + words, row] = np.reshape(signs, (words, TILE))
+            if copied:
+                stored[tile + distance] = stored[tile].T
+            await step(None, write=0)
         rng.shuffle(reads)
         for read in reads:
             await step(read, write=0)
-    for _ in range(CONFIG.read_latency):
+    for _ in range(latency):
         await step(None, write=0)
-    assert checked == 3 * len(reads) + 2 * len(places)
+    assert checked == 3 * len(reads) + 2 * len(places) * (2 if copied else 1)
 
 
 @cocotb.test(timeout_time=500, timeout_unit="us")
@@ -396,6 +408,91 @@ async def results(dut):
     sink.check_empty()
 
 
+class Lists:
+    """What `RowScan` writes to the list of samples, and the list of each row as it is taken."""
+
+    def __init__(self, dut, shape):
+        self.dut, self.shape = dut, shape
+        self.places = [None] * (2 * MAX_BATCH)
+        self.rows = []
+        cocotb.start_soon(self._watch())
+
+    async def _watch(self):
+        dut = self.dut
+        while True:
+            await FallingEdge(dut.clk)
+            await ReadOnly()
+            await Timer(1, "ns")  # what depends on the sink's `ready` has settled
+            await ReadOnly()
+            if dut.o__valid.value and dut.o__ready.value:
+                samples = unflatten(self.shape, int(dut.o__payload.value))["samples"]
+                begin = samples["half"] * MAX_BATCH
+                self.rows.append(self.places[begin:begin + samples["count"] + 1])
+            if dut.write.value:
+                self.places[int(dut.write_place.value)] = int(dut.write_sample.value), int(dut.write_up.value)
+            if dut.rotate.value:
+                cocotb.start_soon(self._rotate(int(dut.triggered.value)))
+
+    async def _rotate(self, triggered):
+        await FallingEdge(self.dut.clk)
+        self.dut.triggered.value = triggered >> 1 | (triggered & 1) << MAX_BATCH - 1
+
+
+def listed(samples: dict) -> list[tuple[int, int]]:
+    """Numbers of a row's samples and whether they step up, from `SampleLayout` with masks."""
+    first, rest = samples["first"], samples["rest"]
+    assert first["last"] == (rest == 0) and rest % (2 << first["sample"]) == 0
+    return [(first["sample"], first["up"])] + [
+        (sample, samples["up"] >> sample & 1) for sample in range(MAX_BATCH) if rest >> sample & 1]
+
+
+@cocotb.test(timeout_time=500, timeout_unit="us")
+async def samples(dut):
+    """Rows of one to 32 samples, each given a few times over, with and without pauses, the next row at once or not."""
+    rng = np.random.default_rng(1)
+    start_clock(dut)
+    await reset(dut)
+    half = given = 0
+    waiting, before = None, []
+
+    async def step(**inputs):
+        nonlocal waiting, given
+        await cycle(dut, **inputs)
+        if waiting is not None:
+            assert (int(dut.sample.value), int(dut.up.value)) == waiting
+            given += 1
+
+    for number in range(120):
+        count = int(rng.choice([1, 2, 3, MAX_BATCH]))
+        chosen = sorted(int(sample) for sample in rng.choice(MAX_BATCH, count, replace=False))
+        row = [(sample, int(rng.integers(2))) for sample in chosen]
+        if CONFIG.listed:
+            half ^= 1
+            for place, (sample, up) in enumerate(row):
+                await step(next=0, write=1, write_sample=sample, write_up=up, write_place=half * MAX_BATCH + place)
+            payload = {"count": count - 1, "half": half}
+        else:
+            payload = {"first": {"sample": row[0][0], "up": row[0][1], "last": count == 1},
+                       "rest": sum(1 << sample for sample, _ in row[1:]),
+                       "up": sum(up << sample for sample, up in row)}
+        payload = flatten(SampleLayout(CONFIG), payload)
+        if number == 0 or rng.integers(2):
+            inputs = {"write": 0} if CONFIG.listed else {}
+            await step(next=0, take=1, i=payload, **inputs)
+        else:  # with the last sample of the row before
+            await step(next=1, take=1, i=payload, **({"write": 0} if CONFIG.listed else {}))
+            assert dut.last.value == (len(before) == 1)
+            waiting = before[0]
+        for place, sample in enumerate(row * int(rng.integers(1, 4))):
+            while rng.random() < 0.3:
+                await step(next=0, take=0)
+            await step(next=1, take=0)
+            assert dut.last.value == (place % count == count - 1)
+            waiting = sample
+        before = row
+    assert given > 1000
+
+
 @cocotb.test(timeout_time=500, timeout_unit="us")
 async def scan(dut):
     """Layers of odd sizes in groups of every size, triggered samples few and many."""
@@ -405,7 +502,9 @@ async def scan(dut):
     start_clock(dut)
     await reset(dut)
     columns = Columns(dut, members["reply"].shape, "address")
-    sink = StreamSink(dut, "o", members["o"].signature.members["payload"].shape)
+    shape = members["o"].signature.members["payload"].shape
+    sink = StreamSink(dut, "o", shape)
+    lists = Lists(dut, shape) if CONFIG.listed else None
     found = 0
     layers = (1, 1), (40, 7), (33, 33), (20, 1), (50, 16), (63, 63)
     for (rows, group), stalls in itertools.product(layers, ("never", "mostly", "bursts")):
@@ -428,10 +527,16 @@ async def scan(dut):
                     & triggered).astype(bool)
             if mask.any():
                 expected.append({"row": row, "counter": counter + row * (words + 1), "tile": tile + row // TILE * step,
-                                 "mask": pack(mask), "up": pack(columns.up[address, lane] & mask)})
+                                 "samples": [(sample, columns.up[address[sample], lane[sample]])
+                                             for sample in np.flatnonzero(mask)]})
         while dut.busy.value:
             await cycle(dut)
-        got = [item | {"up": item["up"] & item["mask"]} for item in await sink.receive(len(expected))]
+        got = await sink.receive(len(expected))
+        for number, item in enumerate(got):
+            item["samples"] = lists.rows[number] if CONFIG.listed else listed(item["samples"])
+        if CONFIG.listed:
+            assert int(dut.triggered.value) == pack(triggered)
+            del lists.rows[:]
         assert got == expected, (rows, group)
         found += len(got)
     sink.check_empty()

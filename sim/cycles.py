@@ -45,7 +45,8 @@ class CycleCount:
 
 def array_cells(array: ArrayConfig) -> list[Path]:
     """Models of the vendor's cells that an array is made with, for `runner.run_bench`."""
-    return [CELLS / "SB_SPRAM256KA.v"] if array.counter_memory == "spram" else []
+    names = {"SB_SPRAM256KA": array.counter_memory == "spram", "SB_RAM40_4K": array.weight_memory == "copied"}
+    return [CELLS / f"{name}.v" for name, used in names.items() if used]
 
 
 def bit_ops(network: NetworkConfig, *, learn: bool) -> int:

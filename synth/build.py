@@ -35,9 +35,12 @@ def plan(board: Board, top=None, *, debug_verilog: bool = False) -> dict[str, st
     clocks in `top.pcf` or `top.lpf`; with `debug_verilog`, `top.debug.v` has the same design for a simulator.
     """
     # Only the plan: the platforms' own `build` asks for programmers before it builds.
+    mapping = {}
+    if board.device.mapping:
+        mapping["script_after_read"] = f'scratchpad -set abc9.script "+{board.device.mapping}"'
     files = board.platform().build(
         Top(board) if top is None else top, do_build=False, debug_verilog=debug_verilog,
-        synth_opts=board.device.synthesis).files
+        synth_opts=board.device.synthesis, **mapping).files
     text = {name: content if isinstance(content, str) else content.decode() for name, content in files.items()}
     # Where the sources lie must not decide whether a build is the same.
     rtlil = re.sub(r"^ *attribute \\src .*\n", "", text["top.il"], flags=re.MULTILINE)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ..hw.config import TILE, ArrayConfig
 from ..hw.link.config import LinkConfig
 from ..hw.winners import VerdictLayout
+from ..model.config import MAX_BATCH
 from .boards import BOARDS, Board, Device
 
 __all__ = ["BlockUse", "MemoryShape", "block_ram", "check_memory", "memories", "memory_use"]
@@ -79,9 +80,12 @@ class BlockUse:
 def memories(config: ArrayConfig, link: LinkConfig) -> list[MemoryShape]:
     """Every memory of the core and its link."""
     lanes, verdict = config.lanes, VerdictLayout.size
+    weights = {"multiplexed": MemoryShape(
+        name="weights", width=TILE, depth=config.tiles, granularity=min(TILE, config.update_lanes), count=TILE,
+    ), "copied": MemoryShape(
+        name="weights", width=TILE, depth=config.tiles * TILE // config.rows, granularity=1, count=config.rows)}
     found = [
-        MemoryShape(name="weights", width=TILE, depth=config.tiles, granularity=min(TILE, config.update_lanes),
-                    count=TILE),
+        weights[config.weight_memory],
         MemoryShape(name="operands", width=TILE * lanes, depth=config.operand_words, granularity=TILE,
                     count=2 * config.columns),
         MemoryShape(name="ranks", width=config.rank_bits * lanes, depth=config.rank_words, count=config.columns),
@@ -92,6 +96,8 @@ def memories(config: ArrayConfig, link: LinkConfig) -> list[MemoryShape]:
         MemoryShape(name="program", width=TILE, depth=config.program_words),
         MemoryShape(name="packets", width=8, depth=2 * link.buffer_bytes),
     ]
+    if config.listed:
+        found.append(MemoryShape(name="samples", width=(MAX_BATCH - 1).bit_length() + 1, depth=2 * MAX_BATCH))
     if config.counter_memory == "block":
         found.append(MemoryShape(name="counters", width=config.update_lanes * config.counter_bits,
                                  depth=config.counter_words))

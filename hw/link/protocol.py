@@ -207,7 +207,8 @@ class Capabilities:
                    request_bytes=request_bytes, response_bytes=response_bytes)
 
 
-_CHOICES = {"counter_memory": ("block", "spram"), "pipelined": (False, True)}
+_CHOICES = {"weight_memory": ("multiplexed", "copied"), "counter_memory": ("block", "spram"),
+            "pipelined": (False, True)}
 """Fields of ArrayConfig that are not numbers."""
 
 

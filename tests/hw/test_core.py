@@ -6,9 +6,16 @@ from bitprop.hw.config import ArrayConfig
 from bitprop.hw.core import Core
 from bitprop.hw.program import CapacityError, compile_network
 from bitprop.model.config import NetworkConfig
-from bitprop.sim.runner import CELLS, run_bench
+from bitprop.sim.cycles import array_cells
+from bitprop.sim.runner import run_bench
 
 ARRAYS = {
+    "copied": {"lanes": 1, "rows": 8, "update_lanes": 8, "counter_bits": 8, "tiles": 100, "operand_words": 512,
+               "replay_words": 1152, "rank_words": 2048, "winner_words": 1024, "weight_memory": "copied",
+               "counter_memory": "spram", "fan_in": 255, "statistic_width": 16},
+    "copied_tall": {"lanes": 2, "update_lanes": 8, "counter_bits": 6, "tiles": 300, "operand_words": 512,
+                    "replay_words": 1152, "rank_words": 2048, "winner_words": 1024, "weight_memory": "copied",
+                    "counter_words": 4096, "fan_in": 255, "statistic_width": 16},
     "smallest": {"lanes": 1, "rows": 8, "update_lanes": 8, "counter_bits": 5, "tiles": 64, "operand_words": 1024,
                  "replay_words": 1024, "rank_words": 4096, "winner_words": 2048, "counter_words": 2048, "fan_in": 127,
                  "statistic_width": 16},
@@ -42,7 +49,7 @@ BATCHES = [32, 5, 31, 1, 32, 17]
 STALLS = {"i_sample": "half", "i_run": "half", "o_result": "bursts", "i_counter": "rarely", "o_counter": "alternate",
           "i_row": "half", "i_program": "rarely"}
 NETWORKS = 13
-"""Networks in a run; with two runs for each of nine arrays, 234 in all."""
+"""Networks in a run; with two runs for each of eleven arrays, 286 in all."""
 
 # Without stalls counters start anywhere, and saturate; with stalls they start near zero, and weights change sign.
 RUNS = {"free": ({}, 1 << 12, 3), "stalled": (STALLS, 2, 2)}
@@ -80,10 +87,9 @@ def random_networks(array: ArrayConfig, count: int, seed: int) -> list[dict]:
 @pytest.mark.parametrize("array", ARRAYS)
 def test_core(array):
     config = ArrayConfig(**ARRAYS[array])
-    sources = [CELLS / "SB_SPRAM256KA.v"] if config.counter_memory == "spram" else []
     for number, (name, (stalls, spread, check_every)) in enumerate(RUNS.items()):
         networks = random_networks(config, NETWORKS, seed=10 * list(ARRAYS).index(array) + number + 1)
         run_bench(
-            Core(config), "bitprop.sim.bench_core", tests=1, name=name, sources=sources, timeout=300,
+            Core(config), "bitprop.sim.bench_core", tests=1, name=name, sources=array_cells(config), timeout=300,
             parameters={"array": ARRAYS[array], "networks": networks, "batches": BATCHES, "stalls": stalls,
                         "spread": spread, "check_every": check_every})

@@ -1,7 +1,7 @@
 """Faults put into the gateware one at a time: every one must be caught by the benches that pass without it.
 
-A mutant is a replacement in the source of one module; the classes of the changed source lend their `elaborate` to the
-real ones for the time of a test.
+A mutant is a replacement in the source of one module; the classes of the changed source lend their `elaborate`, and
+its forms, to the real ones for the time of a test.
 """
 
 import importlib.util
@@ -20,6 +20,7 @@ from bitprop.hw.program import LOADER
 from bitprop.hw.records import RecordReader
 from bitprop.hw.replay import ReplayMemory
 from bitprop.hw.results import Results
+from bitprop.hw.samples import Samples
 from bitprop.hw.scan import RowScan
 from bitprop.hw.trigger import Trigger
 from bitprop.hw.weights import WeightMemory
@@ -44,6 +45,7 @@ UNITS = {
     "counter": (CounterStep, {"counter_bits": 5}, "counter_step"),
     "weights": (WeightMemory, {"tiles": 32, "update_lanes": 64}, "weights"),
     "results": (Results, {"lanes": 3}, "results"),
+    "samples": (Samples, {"lanes": 1}, "samples"),
     "scan": (RowScan, {"lanes": 3, "scan_ahead": 2, "winner_words": 4096}, "scan"),
     "record": (lambda config: RecordReader(config, LOADER), {}, "records"),
     "replay": (ReplayMemory, {"lanes": 3, "update_lanes": 32, "replay_words": 160}, "replay"),
@@ -74,7 +76,7 @@ MUTANTS = {
     "counter wraps": Mutant(
         "counters", "self.o.eq(Mux(self.lost, Cat((~total[bits]).replicate(bits - 1), total[bits]), total[:bits]))",
         "self.o.eq(total[:bits])", "counter"),
-    "reinforced by the old sign": Mutant("counters", "self.k >= -1", "self.k >= 0", "counter"),
+    "reinforced by the old sign": Mutant("counters", "near | (up ^ negative)", "(up ^ negative)", "counter"),
     "no transpose": Mutant("weights", "Mux(transpose, natural[column][row]", "Mux(transpose, natural[row][column]",
                            "weights"),
     "words of a write not rotated": Mutant("weights", "(high - row_high) % words", "high % words", "weights"),
@@ -87,12 +89,13 @@ MUTANTS = {
     "gate at less, not at most": Mutant("lane", "magnitude <= phase.gate", "magnitude < phase.gate", "core"),
     "zero vote as +1": Mutant("lane", "~(phase.backward & zero)", "1", "core"),
     "rank not saturated": Mutant("lane", "Mux(shifted >= rank_top, rank_top - 1, shifted)", "shifted", "core"),
-    "reinforcement turns the other way": Mutant("updater", "chosen_phase - chosen.sample",
-                                                "chosen_phase + chosen.sample", "core"),
-    "samples in reverse": Mutant(
-        "updater", "below.eq(rest - 1), alone.eq(rest & ~below), remaining.eq(rest & below)",
-        "below.eq(rest[::-1] - 1), alone.eq((rest[::-1] & ~below)[::-1]), remaining.eq((rest[::-1] & below)[::-1])",
-        "core"),
+    "reinforcement turns the other way": Mutant("updater", "chosen_phase - samples.sample",
+                                                "chosen_phase + samples.sample", "core"),
+    "last sample given twice": Mutant("samples", "place == row.count", "place > row.count", "samples"),
+    "samples of the row before": Mutant("samples", "Cat(place, row.half)", "Cat(place, ~row.half)", "core"),
+    "samples listed untriggered": Mutant("scan", "self.reply.match[0] & self.triggered[0]", "self.reply.match[0]",
+                                         "core"),
+    "triggers not in turn": Mutant("results", "Cat(self.triggered[1:], self.triggered[0])", "self.triggered", "core"),
     "padding counted as saturated": Mutant("updater", "lane < layer.tail", "lane <= layer.tail", "core"),
     "array does not wait for the updater": Mutant("sequencer", "~phase.chase | ~self.update_busy", "1", "core"),
     "buffers not in turn": Mutant("loader", "self.parity.eq(~self.parity)", "self.parity.eq(self.parity)", "core"),
@@ -111,7 +114,7 @@ def run(bench: str, name: str) -> None:
 
 
 def mutate(monkeypatch, mutant: Mutant) -> None:
-    """Give the module's components the `elaborate` of the changed source, until the test ends."""
+    """Give the module's components the methods of the changed source that make the hardware, until the test ends."""
     original = importlib.import_module(f"bitprop.hw.{mutant.module}")
     source = inspect.getsource(original)
     count = source.count(mutant.old)
@@ -124,7 +127,9 @@ def mutate(monkeypatch, mutant: Mutant) -> None:
     exec(compile(source, f"mutant of {mutant.module}", "exec"), vars(changed))
     for name, part in vars(changed).items():
         if isinstance(part, type) and issubclass(part, wiring.Component) and part.__module__ == spec.name:
-            monkeypatch.setattr(getattr(original, name), "elaborate", part.elaborate)
+            for method in ("elaborate", "_multiplexed", "_copied", "_from_mask", "_from_list"):
+                if method in vars(part):
+                    monkeypatch.setattr(getattr(original, name), method, vars(part)[method])
 
 
 @pytest.mark.parametrize("bench", sorted({mutant.caught_by for mutant in MUTANTS.values()}))

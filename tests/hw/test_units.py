@@ -8,10 +8,12 @@ from bitprop.hw.program import LAYER, LOADER, PHASE
 from bitprop.hw.records import ProgramMemory, RecordReader
 from bitprop.hw.replay import ReplayMemory
 from bitprop.hw.results import Results
+from bitprop.hw.samples import Samples
 from bitprop.hw.scan import RowScan
 from bitprop.hw.trigger import Trigger
 from bitprop.hw.weights import WeightMemory
 from bitprop.hw.winners import WinnerSelect
+from bitprop.sim.cycles import array_cells
 from bitprop.sim.runner import run_bench
 
 BENCH = "bitprop.sim.bench_units"
@@ -19,7 +21,8 @@ BENCH = "bitprop.sim.bench_units"
 
 def run(unit, testcase: str, array: dict, **parameters) -> None:
     """Run one test of the bench on `unit`."""
-    run_bench(unit, BENCH, testcase=testcase, tests=1, timeout=120, parameters={"array": array, **parameters})
+    run_bench(unit, BENCH, testcase=testcase, tests=1, timeout=120, sources=array_cells(ArrayConfig(**array)),
+              parameters={"array": array, **parameters})
 
 
 @pytest.mark.parametrize("bits", [5, 8])
@@ -32,6 +35,12 @@ def test_counter_step(bits):
                          ids=str)
 def test_element(array):
     run(ProcessingElement(ArrayConfig(**array)), "element", array)
+
+
+@pytest.mark.parametrize(("rows", "tiles"), [(8, 128), (16, 300)])
+def test_copied_weights(rows, tiles):
+    array = {"tiles": tiles, "update_lanes": 8, "rows": rows, "weight_memory": "copied"}
+    run(WeightMemory(ArrayConfig(**array)), "weights", array)
 
 
 @pytest.mark.parametrize(("lanes", "pipelined", "rows"), [
@@ -73,8 +82,14 @@ def test_results(array):
     run(Results(ArrayConfig(**array)), "results", array)
 
 
+@pytest.mark.parametrize("array", [{"lanes": 1}, {"lanes": 2}], ids=str)
+def test_samples(array):
+    run(Samples(ArrayConfig(**array)), "samples", array)
+
+
 @pytest.mark.parametrize("array", [
-    {"lanes": 1, "fan_in": 255}, {"lanes": 3, "scan_ahead": 2}, {"columns": 3, "lanes": 2, "scan_ahead": 4},
+    {"lanes": 1, "fan_in": 255}, {"lanes": 2}, {"lanes": 3, "scan_ahead": 2},
+    {"columns": 3, "lanes": 2, "scan_ahead": 4},
 ], ids=str)
 def test_scan(array):
     array = {"winner_words": 4096, **array}
