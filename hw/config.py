@@ -35,8 +35,8 @@ class ArrayConfig:
     pipelined
         Registers behind the memories, for families whose block RAM is slow against the rest.
     replay_words
-        Depth of the replay memory, in words of max(16, U) bits: two batches' inputs and one batch's hidden
-        activations, for the updates.
+        Depth of the replay memory, in words of max(16, U) bits: two batches' inputs and hidden activations,
+        for the updates.
     rank_words
         Depth of a lane's rank memory: hidden neurons below the last layer times passes.
     winner_words

@@ -31,7 +31,8 @@ class Core(wiring.Component):
     """Trains and runs binary networks; members: see `ports.CoreSignature`.
 
     Of batch b the array makes forward phases, logits and backward phases; then the updater moves the counters of the
-    rows that won, while the array goes on with batch b + 1 in the blocks of rows that the updater has left.
+    rows that won, first layer first, while the array goes on with batch b + 1 in the blocks of rows of that layer that
+    the updater has left. Its other layers wait until all is updated.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -81,6 +82,7 @@ class Core(wiring.Component):
             sequencer.passes.eq(loader.passes),
             sequencer.parity.eq(loader.parity),
             sequencer.stride.eq(loader.header.stride),
+            sequencer.replay_stride.eq(loader.header.replay_stride),
             sequencer.operand_frame.eq(loader.header.operand_frame),
             sequencer.rank_frame.eq(loader.header.rank_frame),
             sequencer.verdict_frame.eq(loader.header.verdict_frame),

@@ -1,7 +1,7 @@
 """Programs: what the host writes into the program memory to describe a network to the core.
 
-The program memory holds, in 16-bit words: the loader's record at address 0; the layers for the updater, last layer
-first, then the classifier, at multiples of 16; the phases of a batch, in order; the prototypes. One record is a few
+The program memory holds, in 16-bit words: the loader's record at address 0; the layers for the updater, then the
+classifier, at multiples of 16; the phases of a batch, in order; the prototypes. One record is a few
 words; a field marked *buffered* may carry bit 15, which asks for the second of two buffers on every other batch.
 
 Within a lane's memories each pass has a frame of equal size:
@@ -64,13 +64,13 @@ SLOT = 16
 
 PHASE = {
     "backward": Field(1), "classify": Field(1), "select": Field(1), "rank_write": Field(1), "rank_shift": Field(2),
-    "pass_major": Field(1), "chase": Field(1), "paired": Field(1), "keep_value": Field(1), "keep_paired": Field(1),
+    "pass_major": Field(1), "chase": Field(1), "settled": Field(1), "paired": Field(1), "keep_value": Field(1), "keep_paired": Field(1),
     "keep_gate": Field(1), "write_value": Field(1), "write_paired": Field(1), "write_gate": Field(1),
     "replay": Field(1), "tile": Field(12), "tile_word_step": Field(12), "tile_block_step": Field(12),
     "words": Field(8), "blocks": Field(8), "last_rows": Field(4), "tail": Field(16), "gate": Field(12),
     "operand": Field(15, "stride"), "keep_value_offset": Field(15, "stride"), "pair_offset": Field(15, "stride"),
     "write_offset": Field(15, "stride"), "rank": Field(12), "group": Field(6), "verdict": Field(12),
-    "label": Field(12, "one"), "pace": Field(8), "replay_region": Field(8), "next": Field(10),
+    "label": Field(12, "one"), "pace": Field(8), "replay_region": Field(8, "replay_stride"), "next": Field(10),
     "end_infer": Field(1), "end": Field(1),
 }
 """Fields of a phase of the array. Counts and sizes are one less than they say (`words`, `blocks`, `last_rows`,
@@ -80,8 +80,8 @@ backward, classify, select, rank_write, rank_shift, tail, gate
     See `lane.PhaseLayout`. Backward takes tiles transposed.
 pass_major
     All blocks of a pass before the next pass; needed where winners are selected.
-chase
-    A block of rows waits until the updater has left it.
+chase, settled
+    A block of rows waits until the updater has left it; until it has left all layers.
 paired
     Operands are pairs of value and mask.
 keep_value, keep_paired, keep_gate
@@ -96,12 +96,14 @@ end, end_infer
 """
 
 LAYER = {
-    "last": Field(1), "counter": Field(16), "words": Field(12), "tile": Field(12), "tile_block_step": Field(12),
+    "first": Field(1), "last": Field(1), "counter": Field(16), "words": Field(12), "tile": Field(12), "tile_block_step": Field(12),
     "copy": Field(12), "rows": Field(12), "group": Field(6), "verdict": Field(12),
     "replay_region": Field(8, "replay_stride"), "tail": Field(9), "reinforce": Field(1), "reinforce_mask": Field(8),
 }
 """Fields of a layer for the updater; `words`, `rows`, `group` are one less than they say.
 
+first, last
+    The layer next to the input, which the array follows; the last to be updated.
 counter, words
     First word in the counter memory, words a row.
 replay_region
@@ -226,14 +228,12 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
         total += rows * count
     _fits("counter_words", total, array.counter_words)
 
-    # Replay: word by word, 32 samples each.
+    # Replay: word by word, 32 samples each; twice, since the array begins a batch while the last is being updated.
     per_entry = max(1, array.update_words)
-    entries = [-(-count // per_entry) for count in words]
-    replay, regions = [], 2 * entries[0]
-    for count in entries[1:-1]:
-        replay.append(regions)
-        regions += count
-    _fits("replay_words", regions * MAX_BATCH, array.replay_words)
+    entries = [-(-count // per_entry) for count in words[:-1]]
+    replay = [sum(entries[:layer]) for layer in range(depth)]
+    regions = sum(entries)
+    _fits("replay_words", 2 * regions * MAX_BATCH, array.replay_words)
 
     # Frames of a pass.
     passes = array.passes
@@ -274,11 +274,11 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
         last = layer == depth - 1
         phases.append(plain | {
             "select": last, "rank_write": not last, "rank_shift": network.rank_shifts[layer],
-            "pass_major": last or layer > 0, "chase": layer == 0,
+            "pass_major": last or layer > 0, "chase": layer == 0 and not last, "settled": layer > 0 or last,
             "keep_value": last, "keep_paired": last, "keep_value_offset": pairs[-1] if last else 0,
             "write_value": 1, "write_offset": activations[layer],
             "write_gate": layer > 0, "pair_offset": pairs[layer - 1] if layer > 0 else 0,
-            "replay": not last, "replay_region": 0 if last else replay[layer],
+            "replay": not last, "replay_region": 0 if last else replay[layer + 1] | BUFFERED,
             "tile": tiles[layer], "tile_word_step": 1, "tile_block_step": pitch[layer],
             "words": words[layer] - 1, "blocks": words[layer + 1] - 1, "last_rows": (widths[layer + 1] - 1) % TILE,
             "tail": _tail(widths[layer]), "gate": network.gates[layer],
@@ -316,17 +316,17 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
     memory = encode(
         LOADER, stride=stride, double=buffers == 2, operand_frame=frame, rank_frame=rank_frame,
         verdict_frame=verdict_frame, target_words=words[-1] - 1, prototypes=prototypes, prototype_shift=prototype_shift,
-        replay_stride=entries[0], replay_region=BUFFERED, inputs=inputs_offset, targets=pairs[-1],
+        replay_stride=regions, replay_region=BUFFERED, inputs=inputs_offset, targets=pairs[-1],
         label=(result + 1) | buffered, first_phase=first_phase)
-    for layer in [*range(depth - 1, -1, -1), depth]:
+    for layer in range(depth + 1):
         trained = layer < depth
         memory += [0] * (-len(memory) % SLOT)
         memory += encode(
-            LAYER, last=layer == 0, counter=counters[layer], words=row_words[layer] - 1, tile=tiles[layer],
+            LAYER, first=layer == 0, last=layer == depth - 1, counter=counters[layer], words=row_words[layer] - 1, tile=tiles[layer],
             tile_block_step=pitch[layer], copy=copy if 0 < layer < depth else 0,
             rows=(widths[layer + 1] if trained else classes) - 1,
             group=network.groups[layer] - 1 if trained else 0, verdict=verdicts[layer] if trained else 0,
-            replay_region=BUFFERED if layer == 0 else replay[layer - 1] if trained else 0,
+            replay_region=replay[layer] | BUFFERED if trained else 0,
             tail=(widths[layer] - 1) % lanes + 1, reinforce=network.reinforcement > 0,
             reinforce_mask=max(0, network.reinforcement - 1))
     memory += [0] * (-len(memory) % SLOT)
@@ -337,7 +337,7 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
     table[:, :words[-1]] = pack_words(classifier)
     memory += table.ravel().tolist()
     return Program(
-        network=network, array=array, words=np.array(memory, dtype=np.uint16), slots=(*range(depth, 0, -1), depth + 1),
+        network=network, array=array, words=np.array(memory, dtype=np.uint16), slots=tuple(range(1, depth + 2)),
         row_words=tuple(row_words), sample_words=words[0] + 1)
 
 

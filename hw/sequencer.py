@@ -41,7 +41,7 @@ class Sequencer(wiring.Component):
         Something of the last batch still keeps the next from starting.
     first_phase, passes, parity : In
         Where the program begins; passes and parity of the batch, as the run is taken.
-    stride, operand_frame, rank_frame, verdict_frame : In
+    stride, replay_stride, operand_frame, rank_frame, verdict_frame : In
         Of the loader's record.
     update_busy, update_block : In
         Rows are still being updated; those of blocks below `update_block` no longer, in the layer that is chased.
@@ -77,6 +77,7 @@ class Sequencer(wiring.Component):
             "passes": In(range(config.passes + 1)),
             "parity": In(1),
             "stride": In(range(config.operand_words)),
+            "replay_stride": In(8),
             "operand_frame": In(range(config.operand_words)),
             "rank_frame": In(range(config.rank_words)),
             "verdict_frame": In(range(config.winner_words)),
@@ -112,7 +113,7 @@ class Sequencer(wiring.Component):
             "rank": rank_shape, "verdict": verdict_shape, "label": verdict_shape, "words": words_shape,
             "blocks": words_shape, "pace": range(64), "replay_region": range(max(2, config.replay_words // MAX_BATCH)),
             "next": range(config.program_words)})
-        m.d.comb += record.steps.stride.eq(self.stride)
+        m.d.comb += [record.steps.stride.eq(self.stride), record.steps.replay_stride.eq(self.replay_stride)]
         phase = record.o
         wiring.connect(m, wiring.flipped(self.program), record.program)
         passes, parity = Signal.like(self.passes), Signal()
@@ -189,7 +190,8 @@ class Sequencer(wiring.Component):
                     m.next = "job"
             with m.State("job"):
                 m.d.sync += [word.eq(0), elapsed.eq(0), tile.eq(block_tile)]
-                with m.If(~phase.chase | ~self.update_busy | (~phase.select & (block < self.update_block))):
+                with m.If(~(phase.chase | phase.settled) | ~self.update_busy
+                          | (phase.chase & (block < self.update_block))):
                     m.next = "words"
                 with m.Else():
                     m.d.comb += waiting.eq(1)

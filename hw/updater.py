@@ -43,7 +43,7 @@ class Updater(wiring.Component):
     updating : Out(1)
         It is busy with a batch.
     block : Out(8)
-        In the layer next to the input, the blocks of 16 rows below this one are complete; 0 before that layer.
+        In the layer next to the input, the blocks of 16 rows below this one are complete.
     i_row, i_counter, o_counter
         See `ports.CoreSignature`. A row is taken while not busy and not `hold`.
     hold : In(1)
@@ -193,7 +193,7 @@ class Updater(wiring.Component):
         row = scan.o.payload
         same_block = Signal()
         m.d.comb += [
-            same_block.eq((row.row[4:] == self.block) | ~layer.last),
+            same_block.eq((row.row[4:] == self.block) | ~layer.first),
             scan.o.ready.eq((~active | (row_done & ~stall)) & (same_block | (~active & ~in_flight))),
         ]
         m.d.comb += [samples.i.eq(row.samples), samples.take.eq(scan.o.valid & scan.o.ready)]
@@ -203,7 +203,7 @@ class Updater(wiring.Component):
                 phase.eq(-(row.row[:8] + self.time)),
                 place.counter.eq(row.counter), place.tile.eq(row.tile), place.half.eq(0), place.row.eq(row.row),
             ]
-            with m.If(layer.last):
+            with m.If(layer.first):
                 m.d.sync += self.block.eq(row.row[4:])
 
         # Stage A.
@@ -300,7 +300,7 @@ class Updater(wiring.Component):
             stalls.append(executed.valid & executed.last & (layer.copy != 0))
         m.d.comb += [stall.eq(Cat(stalls).any()), self.copy.eq(layer.copy)]
 
-        # The layers of a batch, last to first; or one row for the host.
+        # The layers of a batch, first to last; or one row for the host.
         slot = Signal(4)
         request = Signal(data.StructLayout({
             "row": config.sum_width, "first": range(config.row_words), "words": range(config.row_words + 1),
@@ -336,7 +336,7 @@ class Updater(wiring.Component):
                 m.next = "rows"
             with m.State("rows"):
                 with m.If(~scan.busy & ~in_flight & ~active):
-                    m.d.sync += slot.eq(slot + 1)
+                    m.d.sync += [slot.eq(slot + 1), self.block.eq(~0)]
                     m.next = "layer"
                     with m.If(layer.last):
                         m.d.sync += [self.busy.eq(0), self.updating.eq(0), self.block.eq(0)]
