@@ -64,14 +64,14 @@ SLOT = 16
 
 PHASE = {
     "backward": Field(1), "classify": Field(1), "select": Field(1), "rank_write": Field(1), "rank_shift": Field(2),
-    "pass_major": Field(1), "chase": Field(1), "settled": Field(1), "paired": Field(1), "keep_value": Field(1), "keep_paired": Field(1),
-    "keep_gate": Field(1), "write_value": Field(1), "write_paired": Field(1), "write_gate": Field(1),
-    "replay": Field(1), "tile": Field(12), "tile_word_step": Field(12), "tile_block_step": Field(12),
-    "words": Field(8), "blocks": Field(8), "last_rows": Field(4), "tail": Field(16), "gate": Field(12),
-    "operand": Field(15, "stride"), "keep_value_offset": Field(15, "stride"), "pair_offset": Field(15, "stride"),
-    "write_offset": Field(15, "stride"), "rank": Field(12), "group": Field(6), "verdict": Field(12),
-    "label": Field(12, "one"), "pace": Field(8), "replay_region": Field(8, "replay_stride"), "next": Field(10),
-    "end_infer": Field(1), "end": Field(1),
+    "pass_major": Field(1), "chase": Field(1), "settled": Field(1), "paired": Field(1), "keep_value": Field(1),
+    "keep_paired": Field(1), "keep_gate": Field(1), "write_value": Field(1), "write_paired": Field(1),
+    "write_gate": Field(1), "replay": Field(1), "tile": Field(12), "tile_word_step": Field(12),
+    "tile_block_step": Field(12), "words": Field(8), "blocks": Field(8), "last_rows": Field(4), "tail": Field(16),
+    "gate": Field(12), "operand": Field(15, "stride"), "keep_value_offset": Field(15, "stride"),
+    "pair_offset": Field(15, "stride"), "write_offset": Field(15, "stride"), "rank": Field(12), "group": Field(6),
+    "verdict": Field(12), "label": Field(12, "one"), "pace": Field(8), "replay_region": Field(8, "replay_stride"),
+    "next": Field(10), "end_infer": Field(1), "end": Field(1),
 }
 """Fields of a phase of the array. Counts and sizes are one less than they say (`words`, `blocks`, `last_rows`,
 `group`), `pace`, the least cycles from job to job, is two less.
@@ -96,8 +96,8 @@ end, end_infer
 """
 
 LAYER = {
-    "first": Field(1), "last": Field(1), "counter": Field(16), "words": Field(12), "tile": Field(12), "tile_block_step": Field(12),
-    "copy": Field(12), "rows": Field(12), "group": Field(6), "verdict": Field(12),
+    "first": Field(1), "last": Field(1), "counter": Field(16), "words": Field(12), "tile": Field(12),
+    "tile_block_step": Field(12), "copy": Field(12), "rows": Field(12), "group": Field(6), "verdict": Field(12),
     "replay_region": Field(8, "replay_stride"), "tail": Field(9), "reinforce": Field(1), "reinforce_mask": Field(8),
 }
 """Fields of a layer for the updater; `words`, `rows`, `group` are one less than they say.
@@ -322,8 +322,8 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
         trained = layer < depth
         memory += [0] * (-len(memory) % SLOT)
         memory += encode(
-            LAYER, first=layer == 0, last=layer == depth - 1, counter=counters[layer], words=row_words[layer] - 1, tile=tiles[layer],
-            tile_block_step=pitch[layer], copy=copy if 0 < layer < depth else 0,
+            LAYER, first=layer == 0, last=layer == depth - 1, counter=counters[layer], words=row_words[layer] - 1,
+            tile=tiles[layer], tile_block_step=pitch[layer], copy=copy if 0 < layer < depth else 0,
             rows=(widths[layer + 1] if trained else classes) - 1,
             group=network.groups[layer] - 1 if trained else 0, verdict=verdicts[layer] if trained else 0,
             replay_region=replay[layer] | BUFFERED if trained else 0,

@@ -6,8 +6,9 @@ A job is one block of 16 rows for the samples of one pass, or two halves of it w
     drain                row row row … row (16)
     write                                   value gate
 
-A phase begins when the one before has left the array. The phases themselves, and all sizes, come from the program
-memory: another network, or another rule, is another program.
+A phase begins when the one before has left the array, or, with `config.pipelined`, while its last sums come out: the
+next record is read meanwhile, and what the drain needs of the last is kept. The phases themselves, and all sizes, come
+from the program memory: another network, or another rule, is another program.
 """
 
 from amaranth import Module, Mux, Signal
@@ -114,7 +115,13 @@ class Sequencer(wiring.Component):
             "blocks": words_shape, "pace": range(64), "replay_region": range(max(2, config.replay_words // MAX_BATCH)),
             "next": range(config.program_words)})
         m.d.comb += [record.steps.stride.eq(self.stride), record.steps.replay_stride.eq(self.replay_stride)]
-        phase = record.o
+        phase = draining = record.o
+        early = config.pipelined
+        if early:
+            names = ("backward", "classify", "select", "rank_write", "rank_shift", "gate", "last_rows", "write_value",
+                     "write_paired", "write_gate", "pair_offset", "write_offset", "rank", "group", "verdict", "replay",
+                     "replay_region")
+            draining = Signal(data.StructLayout({name: record.fields[name].shape for name in names}))
         wiring.connect(m, wiring.flipped(self.program), record.program)
         passes, parity = Signal.like(self.passes), Signal()
         m.d.comb += record.parity.eq(parity)
@@ -122,14 +129,14 @@ class Sequencer(wiring.Component):
         issue, drain, write, query = (
             self.control.issue, self.control.drain, self.control.write, self.control.query)
         m.d.comb += [
-            self.control.phase[name].eq(phase[name])
-            for name in ("backward", "classify", "select", "rank_write", "rank_shift", "gate", "tail")]
-        m.d.comb += self.transpose.eq(phase.backward)
+            self.control.phase[name].eq(draining[name])
+            for name in ("backward", "classify", "select", "rank_write", "rank_shift", "gate")]
+        m.d.comb += [self.control.phase.tail.eq(phase.tail), self.transpose.eq(phase.backward)]
 
         # Where the loops are.
         block, pass_ = Signal(words_shape), Signal(range(config.passes + 1))
         word = Signal(words_shape)
-        elapsed = Signal(range(words_shape.stop + 64))
+        pause = Signal.like(phase.pace)
         operand_base, rank_base = Signal(operand_shape), Signal(rank_shape)
         verdict_base, sample = Signal(verdict_shape), Signal(6)
         block_tile = Signal(range(config.tiles))
@@ -140,8 +147,12 @@ class Sequencer(wiring.Component):
             last_block.eq(block == phase.blocks),
             last_pass.eq(pass_ + 1 == passes),
         ]
-        flush_cycles = config.read_latency + Column.sum_delay + TILE + 6 + 2 * config.columns + config.lanes
+        sum_cycles = config.read_latency + Column.sum_delay
+        flush_cycles = sum_cycles + config.rows + 6 + 2 * config.columns + config.lanes
         flush = Signal(range(flush_cycles + 1))
+        # The phase is the last; with early records: it was; the record read is not in use yet; one is in use.
+        ending, closing, unread, begun = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += ending.eq(phase.end | (phase.end_infer & ~self.learning))
 
         # What the drain needs to know of a job, kept from its last word until its sums come out.
         job = Signal(data.StructLayout({
@@ -169,10 +180,14 @@ class Sequencer(wiring.Component):
             m.d.sync += lower.eq(~last_half)
             with m.If(last_half & last_block & last_pass):
                 m.next = "flush"
+                if early:
+                    m.d.comb += record.start.eq(~ending)
+                    m.d.sync += [closing.eq(ending), unread.eq(~ending)]
 
         m.d.sync += [
             issue.compute.eq(0), issue.last.eq(0), issue.aux_value.eq(0), issue.aux_gate.eq(0),
-            query.label.eq(0), self.classified.eq(0), self.trained.eq(0), elapsed.eq(elapsed + 1),
+            query.label.eq(0), self.classified.eq(0), self.trained.eq(0),
+            pause.eq(pause - (pause != 0)), flush.eq(flush - (flush != 0)),
         ]
         with m.FSM():
             with m.State("idle"):
@@ -181,7 +196,8 @@ class Sequencer(wiring.Component):
                     m.d.sync += [
                         self.learning.eq(self.i_run.payload.learn), self.running.eq(1), passes.eq(self.passes),
                         parity.eq(self.parity)]
-                    m.d.comb += [record.start.eq(1), record.base.eq(self.first_phase)]
+                    m.d.comb += record.start.eq(1)
+                    m.d.sync += [unread.eq(1), begun.eq(0)]
                     m.next = "load"
             with m.State("load"):
                 m.d.sync += [*rewind(), block.eq(0), block_tile.eq(phase.tile)]
@@ -189,7 +205,7 @@ class Sequencer(wiring.Component):
                 with m.If(~record.busy & ~(phase.classify & self.results_busy)):
                     m.next = "job"
             with m.State("job"):
-                m.d.sync += [word.eq(0), elapsed.eq(0), tile.eq(block_tile)]
+                m.d.sync += [word.eq(0), pause.eq(phase.pace), tile.eq(block_tile)]
                 with m.If(~(phase.chase | phase.settled) | ~self.update_busy
                           | (phase.chase & (block < self.update_block))):
                     m.next = "words"
@@ -211,7 +227,7 @@ class Sequencer(wiring.Component):
                     ]
                     with m.If(phase.keep_value):
                         m.next = "value"
-                    with m.Elif(elapsed >= phase.pace):
+                    with m.Elif(pause == 0):
                         leave()
                     with m.Else():
                         m.next = "pace"
@@ -222,28 +238,43 @@ class Sequencer(wiring.Component):
                     issue.odd.eq(~phase.keep_paired & block[0]), issue.aux_value.eq(1)]
                 with m.If(phase.keep_gate):
                     m.next = "gate"
-                with m.Elif(elapsed >= phase.pace):
+                with m.Elif(pause == 0):
                     leave()
                 with m.Else():
                     m.next = "pace"
             with m.State("gate"):
                 m.d.sync += [issue.address.eq(operand_base + phase.pair_offset + block), issue.aux_gate.eq(1)]
                 m.next = "pace"
-                with m.If(elapsed >= phase.pace):
+                with m.If(pause == 0):
                     leave()
             with m.State("pace"):
-                with m.If(elapsed >= phase.pace):
+                with m.If(pause == 0):
                     leave()
             with m.State("flush"):
-                m.d.sync += flush.eq(flush - 1)
-                with m.If(flush == 0):
-                    m.d.sync += self.classified.eq(phase.classify)
-                    with m.If(phase.end | (phase.end_infer & ~self.learning)):
-                        m.d.sync += [self.running.eq(0), self.trained.eq(self.learning)]
-                        m.next = "idle"
-                    with m.Else():
-                        m.d.comb += [record.start.eq(1), record.base.eq(phase.next)]
+                over = closing if early else ending
+                with m.If(over & (flush == 0)):
+                    m.d.sync += [
+                        self.classified.eq(draining.classify), self.running.eq(0), self.trained.eq(self.learning)]
+                    m.next = "idle"
+                if early:
+                    # What the first pass left is there, if there is another; its next sums come after the last's.
+                    with m.If(~over & ~record.busy & ((flush == 0) | ((flush < sum_cycles) & (passes != 1)))):
                         m.next = "load"
+                else:
+                    with m.Elif(flush == 0):
+                        m.d.sync += self.classified.eq(draining.classify)
+                        m.d.comb += record.start.eq(1)
+                        m.next = "load"
+        m.d.comb += record.base.eq(Mux(self.running, phase.next, self.first_phase))
+        if early:
+            with m.If(unread & ~record.busy & (flush == 0)):
+                m.d.sync += [
+                    *(draining[name].eq(phase[name]) for name in names), unread.eq(0), begun.eq(1),
+                    self.classified.eq(begun & draining.classify), self.result_address.eq(draining.verdict)]
+            with m.If(closing):
+                m.d.sync += self.result_address.eq(draining.verdict)
+        else:
+            m.d.comb += self.result_address.eq(draining.verdict)
         with m.If(finish):
             m.d.sync += flush.eq(flush_cycles)
             with m.If(phase.pass_major):
@@ -255,11 +286,9 @@ class Sequencer(wiring.Component):
                 with m.If(last_pass):
                     m.d.sync += [*rewind(), block.eq(block + 1), block_tile.eq(block_tile + phase.tile_block_step)]
         m.d.comb += [
-            self.forward.eq(self.running & ~waiting & ~phase.backward),
-            self.backward.eq(self.running & ~waiting & phase.backward),
+            self.forward.eq(self.running & ~waiting & ~draining.backward),
+            self.backward.eq(self.running & ~waiting & draining.backward),
         ]
-
-        m.d.comb += self.result_address.eq(phase.verdict)
 
         # Drain: 16 rows, from `sum_delay` after the last word.
         delay = config.read_latency + Column.sum_delay
@@ -274,11 +303,11 @@ class Sequencer(wiring.Component):
         over = Signal()
         last_row = Signal()
         m.d.comb += [
-            last_row.eq(last_rows & (row == phase.last_rows)),
+            last_row.eq(last_rows & (row == draining.last_rows)),
             drain.first.eq(drain.valid & (row == 0)),
             drain.pad.eq(over),
             drain.group_first.eq(drain.member == 0),
-            drain.group_last.eq((drain.member == phase.group) | last_row),
+            drain.group_last.eq((drain.member == draining.group) | last_row),
         ]
         with m.If(drain.valid):
             m.d.sync += row.eq(row + 1)
@@ -306,15 +335,15 @@ class Sequencer(wiring.Component):
                 token = Signal()
                 m.d.sync += token.eq(tokens[-1])
                 tokens.append(token)
-        with m.If(Mux(phase.backward, begins[1], begins[3])):
-            m.d.sync += drain.rank_address.eq(job.rank + phase.rank + (job.block << 4))
-        with m.Elif(Mux(phase.backward, rows[1], rows[3])):
+        with m.If(Mux(draining.backward, begins[1], begins[3])):
+            m.d.sync += drain.rank_address.eq(job.rank + draining.rank + (job.block << 4))
+        with m.Elif(Mux(draining.backward, rows[1], rows[3])):
             m.d.sync += drain.rank_address.eq(drain.rank_address + 1)
         with m.If(begins[3] & (job.block == 0)):
-            m.d.sync += drain.verdict_address.eq(job.verdict + phase.verdict)
+            m.d.sync += drain.verdict_address.eq(job.verdict + draining.verdict)
         with m.Elif(verdicts[3]):
             m.d.sync += drain.verdict_address.eq(drain.verdict_address + 1)
-        m.d.comb += self.verdict_write.eq(verdicts[3] & (phase.select | phase.classify))
+        m.d.comb += self.verdict_write.eq(verdicts[3] & (draining.select | draining.classify))
 
         # Writes: the value word three, the gate word four cycles behind the sixteenth row. The job's place is kept
         # from a time when the next job has not begun to drain, nor its last words been issued.
@@ -323,18 +352,18 @@ class Sequencer(wiring.Component):
             m.d.sync += [late[name].eq(job[name]) for name in late.shape().members]
         part_bits = ceil_log2(max(1, config.update_words))
         paired = Signal()
-        m.d.comb += paired.eq(ends[3] | phase.write_paired)
+        m.d.comb += paired.eq(ends[3] | draining.write_paired)
         m.d.sync += [
-            write.address.eq(late.operand + Mux(ends[3], phase.pair_offset, phase.write_offset)
+            write.address.eq(late.operand + Mux(ends[3], draining.pair_offset, draining.write_offset)
                              + Mux(paired, late.block, late.block >> 1)),
-            write.odd.eq(ends[3] | (~phase.write_paired & late.block[0])),
+            write.odd.eq(ends[3] | (~draining.write_paired & late.block[0])),
         ]
         m.d.comb += [
-            write.value.eq(ends[3] & phase.write_value),
-            write.gate.eq(ends[4] & phase.write_gate),
-            write.copy.eq(write.value & phase.replay),
+            write.value.eq(ends[3] & draining.write_value),
+            write.gate.eq(ends[4] & draining.write_gate),
+            write.copy.eq(write.value & draining.replay),
             self.copy.eq(write.copy),
-            self.o_copy.word.eq(phase.replay_region + (late.block >> part_bits)),
+            self.o_copy.word.eq(draining.replay_region + (late.block >> part_bits)),
             self.o_copy.part.eq(late.block[:part_bits]),
             self.o_copy.sample.eq(late.sample),
         ]

@@ -54,8 +54,8 @@ SMALL = "&scorr; &sweep; &dc2; &dc2; &syn3; &synch2 -r; &if {W} {D} {R} -v; &mfs
 
 # Yosys' `-dff` takes twenty times as long on iCE40, for nothing. On ECP5, wide multiplexers (left to itself, Yosys
 # uses them) cost adders of single bits twice the LUTs; there are no multipliers to be inferred, and none may be.
-UP5K = Device(name="iCE40 UP5K", family="ice40", synthesis="-device u", nextpnr=("--up5k", "--package", "sg48"),
-              lut4=5280, block_ram=30, spram=4, mapping=SMALL)
+UP5K = Device(name="iCE40 UP5K", family="ice40", synthesis="-device u",
+              nextpnr=("--up5k", "--package", "sg48"), lut4=5280, block_ram=30, spram=4, mapping=SMALL)
 # The default router goes round in circles on this one.
 HX8K = Device(name="iCE40 HX8K", family="ice40", synthesis="-device hx",
               nextpnr=("--hx8k", "--package", "ct256", "--router", "router2"), lut4=7680, block_ram=32)
@@ -131,7 +131,7 @@ BOARDS = {board.name: board for board in (
         config=ArrayConfig(columns=1, lanes=1, rows=8, update_lanes=8, counter_memory="spram", operand_words=512,
                            rank_words=2048, winner_words=512, counter_words=8192, fan_in=511, statistic_width=16,
                            tiles=128, weight_memory="copied"),
-        clock_hz=36_000_000,
+        clock_hz=30_000_000,
         loader_board="ice40_generic",
         pll_pad=True,
     ),

@@ -59,7 +59,7 @@ class Link(wiring.Component):
 
     Requests that read or write rows or the program wait until the core is idle. STATISTICS does not wait, and says
     whether the core was idle: if not, the counters were moving while they were read. Besides its time on the line a
-    byte of a request takes about three cycles, one of an answer six.
+    byte of a request takes about three cycles, one of an answer six; one more for each where block RAM is pipelined.
 
     Parameters
     ----------
@@ -118,14 +118,14 @@ class Link(wiring.Component):
         # Reading, moving and writing: what a state asks for (`…_next`) happens in the next cycle, at `pointer` and
         # before it moves. One more cycle later all that follows from `pointer` has been looked up and is `fresh`.
         pointer = Signal(range(depth))
-        byte = read_port.data
+        byte = Signal(8)
         forward, forward_next = Signal(), Signal()
         back, back_next = Signal(), Signal()
         write, write_next = Signal(), Signal()
         checked, checked_next = Signal(), Signal()
         bus, bus_next = Signal(8), Signal(8)
         jump, target = Signal(), Signal.like(pointer)
-        fresh = Signal()
+        fresh, moving = Signal(), Signal()
         m.d.comb += [
             read_port.addr.eq(pointer),
             write_port.addr.eq(pointer),
@@ -141,8 +141,15 @@ class Link(wiring.Component):
             write.eq(write_next),
             checked.eq(checked_next),
             bus.eq(bus_next),
-            fresh.eq(~(forward_next | back_next | write_next | forward | back | write | jump)),
+            fresh.eq(~(forward_next | back_next | write_next | moving)),
         ]
+        # Where block RAM is slow, what it gives waits a cycle more.
+        if config.pipelined:
+            moved = Signal()
+            m.d.sync += [byte.eq(read_port.data), moved.eq(forward | back | write | jump)]
+            m.d.comb += moving.eq(forward | back | write | jump | moved)
+        else:
+            m.d.comb += [byte.eq(read_port.data), moving.eq(forward | back | write | jump)]
         with m.If(jump):
             m.d.sync += pointer.eq(target)
         with m.Elif(forward | back):
@@ -256,6 +263,18 @@ class Link(wiring.Component):
         with m.If(receiver.o.valid & (skipping | (state != _State.UNSTUFF))):
             m.d.sync += skipping.eq(~heard.blank)
 
+        # What is offered to the core comes from registers, so that the states' decoding is not on the way into it.
+        offers = {name: Signal(name=f"offer_{name}")
+                  for name in ("i_run", "i_row", "i_counter", "i_program", "i_sample")}
+        for name, valid in offers.items():
+            m.d.comb += getattr(core, name).valid.eq(valid)
+            m.d.sync += valid.eq(0)
+
+        def offer(name, may=1):
+            taken = offers[name] & getattr(core, name).ready
+            m.d.sync += offers[name].eq(may & ~taken)
+            return taken
+
         with m.Switch(state):
             with m.Case(_State.LISTEN):
                 m.d.comb += [
@@ -347,10 +366,10 @@ class Link(wiring.Component):
 
             with m.Case(_State.START):
                 with m.If(command == Command.RUN):
-                    m.d.comb += [core.i_run.valid.eq(1), leave.eq(core.i_run.ready)]
+                    m.d.comb += leave.eq(offer("i_run"))
                     m.d.sync += loaded.eq(0)
                 with m.Else():
-                    m.d.comb += [core.i_row.valid.eq(core.idle), leave.eq(core.idle & core.i_row.ready)]
+                    m.d.comb += leave.eq(offer("i_row", core.idle))
                 with m.If(command != Command.ROW_WRITE):
                     m.d.comb += then.eq(_State.ANSWER)
             with m.Case(_State.DATA):
@@ -373,16 +392,14 @@ class Link(wiring.Component):
                 m.d.comb += [reload_value.eq(item), then.eq(_State.DATA)]
                 with m.Switch(command):
                     with m.Case(Command.ROW_WRITE):
-                        m.d.comb += [core.i_counter.valid.eq(1), leave.eq(core.i_counter.ready)]
+                        m.d.comb += leave.eq(offer("i_counter"))
                     with m.Case(Command.PROGRAM_WRITE):
-                        m.d.comb += [core.i_program.valid.eq(core.idle), leave.eq(core.idle & core.i_program.ready)]
+                        m.d.comb += leave.eq(offer("i_program", core.idle))
                     with m.Default():
                         with m.If(in_sample):
-                            m.d.comb += [
-                                core.i_sample.valid.eq(1),
-                                down.eq(core.i_sample.ready), leave.eq(core.i_sample.ready),
-                            ]
-                            with m.If(core.i_sample.ready & last):
+                            taken = offer("i_sample")
+                            m.d.comb += [down.eq(taken), leave.eq(taken)]
+                            with m.If(taken & last):
                                 m.d.sync += [in_sample.eq(0), loaded.eq(loaded + 1)]
                         with m.Else():
                             m.d.comb += leave.eq(1)

@@ -8,7 +8,7 @@ from bitprop.sim.runner import run_bench
 
 CASES = {
     "bytes": ({}, {"clock_hz": 32_000_000, "baud": 8_000_000}),
-    "wide": ({"counter_bits": 11, "update_lanes": 32, "statistic_width": 20},
+    "wide": ({"counter_bits": 11, "update_lanes": 32, "statistic_width": 20, "pipelined": True},
              {"clock_hz": 33_000_000, "baud": 3_000_000, "buffer_bytes": 1024}),
 }
 
