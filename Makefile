@@ -18,9 +18,9 @@ TEST_OPTIONS ?=
 demo: $(READY)
 	$(BIN)/bitprop demo $(DEMO_OPTIONS)
 
-# Two workers on two cores; tests of one file stay together, for they share what they compile.
+# Two workers on two cores.
 test: $(READY)
-	$(BIN)/pytest -n auto --dist loadfile $(TEST_OPTIONS)
+	$(BIN)/pytest -n auto --dist worksteal $(TEST_OPTIONS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

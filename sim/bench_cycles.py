@@ -23,12 +23,12 @@ from .workload import Workload
 
 PERIOD = 10  # ns
 WARM_UP = 2
-"""Batches before the counting begins: the first finds nothing loaded."""
+"""Batches before the counting begins: the first finds nothing loaded. One more comes after it, to end the last."""
 
 
 @cocotb.test(timeout_time=1, timeout_unit="sec")
 async def counts_cycles(dut):
-    """Totals over `batches` batches, between idle and idle; the predictions are the model's."""
+    """Totals over `batches` batches, each from its run's beginning to the next's; the predictions are the model's."""
     parameters = bench_parameters()
     array = ArrayConfig(**parameters["array"])
     count, batches = parameters["batch"], parameters["batches"]
@@ -40,7 +40,7 @@ async def counts_cycles(dut):
     host = CoreHost(dut, array, compile_network(network, state.classifier, array))
     await host.load_program()
     await host.write_state(state)
-    work = list(workload.batches(state, WARM_UP + batches))
+    work = list(workload.batches(state, WARM_UP + batches + 1))
     result = {}
     for learn in (True, False):
         expected = [step.predictions if learn else infer(network, state, inputs) for inputs, _, step in work]
@@ -48,7 +48,7 @@ async def counts_cycles(dut):
         if learn:
             for counters, own in zip(await host.read_counters(), state.counters, strict=True):
                 np.testing.assert_array_equal(counters, own)
-            triggered = sum(int(np.count_nonzero(step.triggered)) for _, _, step in work[WARM_UP:])
+            triggered = sum(int(np.count_nonzero(step.triggered)) for _, _, step in work[WARM_UP:-1])
             assert triggered == result["train"]["statistics"]["triggered"]
             assert triggered == batches * round(workload.trigger * count), "ties kept samples from triggering"
     host.results.check_empty()
@@ -56,7 +56,7 @@ async def counts_cycles(dut):
 
 
 async def measure(dut, host: CoreHost, work: list, expected: list[np.ndarray], learn: bool) -> dict:
-    """Run all batches; `samples`, elapsed `cycles` and `statistics` of those after the warm-up."""
+    """Run all batches; `samples`, elapsed `cycles` and `statistics` of those that count."""
     batch, time = len(work[0][1]), 0
     received = cocotb.start_soon(receive_all(host, [len(labels) for _, labels, _ in work]))
     mask = (1 << host.array.statistic_width) - 1
@@ -71,23 +71,20 @@ async def measure(dut, host: CoreHost, work: list, expected: list[np.ndarray], l
             totals = {name: total + (raw[name] - before[name] & mask) for name, total in totals.items()}
 
     for number, (inputs, labels, _) in enumerate(work):
-        if number == WARM_UP:
-            await idle(dut)
-            add()
-            totals, began = dict.fromkeys(raw, 0), get_sim_time("ns")
         host.put_samples(inputs, labels)
         await host.start(batch, learn, time)
         add()
+        if number == WARM_UP:
+            totals, began = dict.fromkeys(raw, 0), get_sim_time("ns")
         time += batch
+    ended, counted = get_sim_time("ns"), totals
     predictions = await received
     await idle(dut)
-    add()
-    ended = get_sim_time("ns")
     np.testing.assert_array_equal(predictions, np.concatenate(expected))
     return {
-        "samples": batch * (len(work) - WARM_UP),
+        "samples": batch * (len(work) - WARM_UP - 1),
         "cycles": round((ended - began) / PERIOD),
-        "statistics": totals,
+        "statistics": counted,
     }
 
 

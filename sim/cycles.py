@@ -27,7 +27,7 @@ class CycleCount:
     """Averages over some batches, per sample.
 
     cycles
-        From idle to idle, whatever the array does meanwhile.
+        From the beginning of a batch's run to that of the next, batch after batch.
     phases
         Those of the phases of `PHASES`, which are all cycles in which the core is not idle.
     utilisation
