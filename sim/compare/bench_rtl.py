@@ -51,7 +51,7 @@ async def trains_and_infers(dut):
         host.program = compile_network(workload.network, state.classifier, array)
         await host.load_program()
         state.samples = 0
-        steps = list(workload.batches(state, WARM_UP + parameters["batches"]))
+        steps = list(workload.batches(state, WARM_UP + parameters["batches"] + 1))
         totals = {}
         for learn in (True, False):
             expected = [step.predictions if learn else infer(workload.network, state, inputs)
