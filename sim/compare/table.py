@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +31,6 @@ NETWORKS = ((256, 64, 64), (1000, 35, 35), (784, 256, 256))
 CHIPS = {"icebreaker": "UP5K", "ulx3s-85f": "ECP5-85F"}
 """Boards whose accelerators are compared, and what the table calls their chips."""
 
-WORKERS = 2
 HOST_BATCHES = (1, 100)
 TIMED_SAMPLES = 1000
 TRAINING_PHASES = ("forward", "backward", "update")
@@ -156,7 +153,8 @@ def compare(settings: Settings, say: Callable[[str], None] = lambda text: None) 
     prepared = [(network, [all_triggered(network, settings.batch), real_training(network, settings.batch)])
                 for network in networks]
     # The accelerator's simulations take longest. What they leave is kept, and so comes at once when it is asked for.
-    with ProcessPoolExecutor(min(WORKERS, os.cpu_count() or 1), mp_context=get_context("spawn")) as pool:
+    # One at a time: they change the environment of this process.
+    with ThreadPoolExecutor(1) as pool:
         for network, works in reversed(prepared):
             for name in reversed(settings.boards):
                 pool.submit(_simulate, name, network, works, settings.folder / "rtl")
@@ -179,7 +177,7 @@ def compare(settings: Settings, say: Callable[[str], None] = lambda text: None) 
 
 
 def _simulate(name: str, network: NetworkConfig, works: list[Work], cache: Path) -> None:
-    """All simulations of a board's accelerator for a network, in a process of its own: they change the environment."""
+    """All simulations of a board's accelerator for a network."""
     array = fit(BOARDS[name], network, works[0].start.classifier).array
     for work in works:
         rtl_run(array, work, cache)
