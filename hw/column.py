@@ -17,7 +17,7 @@ from amaranth.lib.wiring import In, Out
 from .config import TILE, ArrayConfig
 from .element import ProcessingElement
 from .lane import Lane, PhaseLayout, drain_layout
-from .weights import tile_layout
+from .weights import registered, tile_layout
 from .winners import MEMBER_BITS, VerdictLayout
 
 __all__ = ["Column", "control_layout", "reply_layout"]
@@ -128,14 +128,14 @@ class Column(wiring.Component):
             m.d.comb += read.addr.eq(issue.address)
             word = read.data
             if config.pipelined:
-                word = _registered(m, word)
+                word = registered(m, word)
             banks.append(word)
         flags = Cat(issue.odd, issue.paired, issue.tail, issue.compute, issue.last, issue.aux_value, issue.aux_gate)
         for _ in range(config.read_latency):
-            flags = _registered(m, flags)
+            flags = registered(m, flags)
         odd, paired, tail, compute, last, keep_value, keep_gate = flags
         m.d.sync += [element.compute.eq(compute), element.last.eq(last)]
-        keep_value, keep_gate = _registered(m, keep_value), _registered(m, keep_gate)
+        keep_value, keep_gate = registered(m, keep_value), registered(m, keep_gate)
         for number, unit in enumerate(lane):
             even_word, odd_word = (bank.word_select(number, TILE) for bank in banks)
             m.d.sync += [
@@ -170,7 +170,7 @@ class Column(wiring.Component):
         rank_read, rank_write = ranks.read_port(), ranks.write_port()
         valid, group_last = (drain.valid & ~drain.pad), drain.group_last
         for _ in range(3):
-            valid, group_last = _registered(m, valid), _registered(m, group_last)
+            valid, group_last = registered(m, valid), registered(m, group_last)
         m.d.comb += [
             rank_read.addr.eq(drain.rank_address),
             rank_write.addr.eq(drain.rank_address),
@@ -196,7 +196,7 @@ class Column(wiring.Component):
                 for number in range(lanes))),
             verdict_read.addr.eq(control.query.address),
         ]
-        query = _registered(m, Cat(control.query.label, control.query.column == self.index, control.query.member))
+        query = registered(m, Cat(control.query.label, control.query.column == self.index, control.query.member))
         keep_label, selected, member = query[0], query[1], query[2:]
         m.d.sync += self.o_reply.eq(self.i_reply)
         for number, unit in enumerate(lane):
@@ -214,9 +214,3 @@ class Column(wiring.Component):
             with m.If(drain.valid & drain.first & drain.group_first):
                 m.d.sync += unit.label.eq(next_label)
         return m
-
-
-def _registered(m: Module, value):
-    register = Signal(len(value), reset_less=True)
-    m.d.sync += register.eq(value)
-    return register

@@ -25,10 +25,6 @@ class DotAccumulator(wiring.Component):
     Takes a word a cycle; nothing stalls it. Between two sums there is a cycle without a word, in which `total` is taken
     and `clear` given.
 
-    Measured with 16-bit words and 11-bit sums, in chains of elements of 16 rows and 2 samples, placed; cells
-    per bit and cycle with the weight's register and a shift chain that takes `total` away: 4.4 on UP5K at
-    57 MHz, 3.8 on ECP5-25F at 147 MHz. A plain `sum()` of the 16 bits in one step: 4.7 on UP5K, at 36 MHz.
-
     Parameters
     ----------
     width

@@ -22,7 +22,7 @@ from amaranth.utils import ceil_log2
 
 from .config import TILE, ArrayConfig
 
-__all__ = ["WeightMemory", "tile_layout"]
+__all__ = ["WeightMemory", "registered", "tile_layout"]
 
 
 def tile_layout(config: ArrayConfig) -> data.ArrayLayout:
@@ -114,7 +114,7 @@ class WeightMemory(wiring.Component):
 
         transpose, lower, rotation = self.i_transpose, self.i_lower, self.i_address[:word_bits]
         for _ in range(config.read_latency):
-            transpose, lower, rotation = (_registered(m, value) for value in (transpose, lower, rotation))
+            transpose, lower, rotation = (registered(m, value) for value in (transpose, lower, rotation))
         natural = [Signal(TILE, name=f"natural_{row}") for row in range(TILE)]
         for row in range(TILE):
             candidates = [banks[(row + i * step) % TILE] for i in range(words)]
@@ -144,9 +144,9 @@ class WeightMemory(wiring.Component):
         m.d.comb += mask.eq(Mux(second, Cat((part == number).replicate(lanes) for number in range(TILE // lanes)),
                                 Cat(place == bit % rows for bit in range(TILE))))
         # The address waits a cycle, so that the tile need not.
-        read_address, write_address = _registered(m, self.i_address), tile
+        read_address, write_address = registered(m, self.i_address), tile
         if wide > 1:
-            read_address = Cat(_registered(m, self.i_lower), read_address)
+            read_address = Cat(registered(m, self.i_lower), read_address)
             write_address = Cat(Mux(second, self.half, self.row[-1]), tile)
 
         columns = []
@@ -185,11 +185,12 @@ def _bit_written(m: Module, name: str, depth: int, read_address, write_address, 
     if len(outputs) == 1:
         return outputs[0]
     found = Signal(TILE, name=f"{name}_read")
-    m.d.comb += found.eq(data.ArrayLayout(TILE, len(outputs))(Cat(outputs))[_registered(m, read_address[8:])])
+    m.d.comb += found.eq(data.ArrayLayout(TILE, len(outputs))(Cat(outputs))[registered(m, read_address[8:])])
     return found
 
 
-def _registered(m: Module, value):
+def registered(m: Module, value) -> Signal:
+    """`value`, a cycle later."""
     register = Signal(len(value), reset_less=True)
     m.d.sync += register.eq(value)
     return register
