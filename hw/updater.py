@@ -191,10 +191,12 @@ class Updater(wiring.Component):
 
         # A row of another block waits for the last to be written, so that `block` can be believed.
         row = scan.o.payload
+        # Long words spread over the device: there the row before is over first, and its end has a cycle for the way.
         same_block = Signal()
+        free = ~active if config.pipelined else ~active | (row_done & ~stall)
         m.d.comb += [
             same_block.eq((row.row[4:] == self.block) | ~layer.first),
-            scan.o.ready.eq((~active | (row_done & ~stall)) & (same_block | (~active & ~in_flight))),
+            scan.o.ready.eq(free & (same_block | (~active & ~in_flight))),
         ]
         m.d.comb += [samples.i.eq(row.samples), samples.take.eq(scan.o.valid & scan.o.ready)]
         with m.If(samples.take):

@@ -77,7 +77,7 @@ def test_more_seeds_and_interrupted_ones_only_add(built, echo, monkeypatch):
 
 def test_another_clock_is_another_build(echo):
     board = find_board("icebreaker")
-    slower = dataclasses.replace(board, clock_hz=30_000_000)
+    slower = dataclasses.replace(board, clock_hz=24_000_000)
     assert plan(board, echo(board))["top.il"] != plan(slower, echo(slower))["top.il"]
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 from amaranth.back import rtlil
-from amaranth.hdl import Fragment, Module, Signal
+from amaranth.hdl import Fragment, Instance, Module, Signal
 from amaranth.hdl._mem import MemoryInstance
 from amaranth.lib.memory import Memory
 from bitprop.hw.config import ArrayConfig
@@ -20,11 +20,12 @@ from bitprop.synth.tools import run
 
 
 def elaborated(fragment):
-    """Width, depth and granularity of every memory in the design."""
+    """Width, depth and granularity of every memory in the design, and of every block RAM that is instantiated."""
     if isinstance(fragment, MemoryInstance):
         (write,) = fragment._write_ports
-        width = fragment._data.shape.width if hasattr(fragment._data.shape, "width") else fragment._data.shape
-        yield width, fragment._data.depth, len(write._data) // len(write._en)
+        yield len(write._data), fragment._data.depth, len(write._data) // len(write._en)
+    if isinstance(fragment, Instance) and fragment.type == "SB_RAM40_4K":
+        yield 16, 256, 1
     for subfragment, _, _ in fragment.subfragments:
         yield from elaborated(subfragment)
 
@@ -40,7 +41,10 @@ def test_every_memory_of_the_design_is_counted(config):
         found.update(elaborated(Fragment.get(design, None)))
     listed = Counter()
     for memory in memories(config, link):
-        listed[memory.width, memory.depth, memory.granularity or memory.width] += memory.count
+        if memory.granularity == 1:
+            listed[16, 256, 1] += memory.count * block_ram(memory, "ice40")
+        else:
+            listed[memory.width, memory.depth, memory.granularity or memory.width] += memory.count
     assert found == listed
 
 
@@ -96,9 +100,9 @@ def test_what_does_not_fit_is_named_with_what_would():
     with pytest.raises(ValueError) as caught:
         check_memory(board)
     message = str(caught.value)
-    assert "takes 78 block RAMs of 30" in message
-    assert "weights: 16 × 16 bits × 1024 words, 64 block RAMs" in message
-    assert "What would fit: tiles=256" in message
+    assert "takes 79 block RAMs of 30" in message
+    assert "weights: 8 × 16 bits × 2048 words, 64 block RAMs" in message
+    assert "What would fit: tiles=128" in message
     with pytest.raises(BuildError, match="cannot hold this configuration"):
         build(board)
 
