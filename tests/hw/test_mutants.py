@@ -97,7 +97,8 @@ MUTANTS = {
                                          "core"),
     "triggers not in turn": Mutant("results", "Cat(self.triggered[1:], self.triggered[0])", "self.triggered", "core"),
     "padding counted as saturated": Mutant("updater", "lane < layer.tail", "lane <= layer.tail", "core"),
-    "array does not wait for the updater": Mutant("sequencer", "~(phase.chase | phase.settled) | ~self.update_busy", "1", "core"),
+    "array does not wait for the updater": Mutant(
+        "sequencer", "~(phase.chase | phase.settled) | ~self.update_busy", "1", "core"),
     "buffers not in turn": Mutant("loader", "self.parity.eq(~self.parity)", "self.parity.eq(self.parity)", "core"),
 }
 
