@@ -161,6 +161,16 @@ class ArrayConfig:
         return 2 if self.pipelined else 1
 
     @property
+    def bus_delay(self) -> int:
+        """Cycles that control and tiles take to the first column."""
+        return 1 if self.pipelined else 0
+
+    @property
+    def reply_latency(self) -> int:
+        """Cycles from a query to its answer."""
+        return self.columns + 2 + self.bus_delay
+
+    @property
     def rank_bits(self) -> int:
         """Bits of a stored rank: part of the rule."""
         return RANK_BITS

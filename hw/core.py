@@ -158,7 +158,13 @@ class Core(wiring.Component):
             weights.signs.eq(updater.signs),
             weights.copy.eq(updater.copy),
         ]
-        bus, tile, reply = control, weights.o_tile, None
+        bus, tile, reply, copy, copy_place = control, weights.o_tile, None, sequencer.copy, sequencer.o_copy
+        if config.bus_delay:
+            # A cycle for the way from here to the array.
+            bus, tile, copy_place = Signal.like(bus), Signal.like(tile), Signal.like(copy_place)
+            copy = Signal()
+            m.d.sync += [
+                bus.eq(control), tile.eq(weights.o_tile), copy.eq(sequencer.copy), copy_place.eq(sequencer.o_copy)]
         columns = []
         for index in range(config.columns):
             m.submodules[f"column_{index}"] = column = Column(config, index)
@@ -173,8 +179,8 @@ class Core(wiring.Component):
 
         # Replay memory.
         m.d.comb += [
-            replay.copy.eq(sequencer.copy),
-            replay.i_copy.eq(sequencer.o_copy),
+            replay.copy.eq(copy),
+            replay.i_copy.eq(copy_place),
             replay.arrive.eq(columns[0].o_arrive),
             replay.signs.eq(columns[0].o_signs),
             replay.write.eq(loader.replay & loader.ready),

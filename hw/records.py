@@ -116,7 +116,12 @@ class RecordReader(wiring.Component):
             self.program.address.eq(address),
             self.program.request.eq(self.busy & (asked != words)),
         ]
-        m.d.sync += arrives.eq(self.program.grant)
+        granted, word = self.program.grant, self.program.data
+        if self.config.pipelined:
+            # Block RAM and an adder in one cycle would set the clock.
+            granted, word = Signal(), Signal.like(word)
+            m.d.sync += [granted.eq(self.program.grant), word.eq(self.program.data)]
+        m.d.sync += arrives.eq(granted)
         with m.If(self.program.grant):
             m.d.sync += [address.eq(address + 1), asked.eq(asked + 1)]
         with m.If(arrives):
@@ -126,7 +131,6 @@ class RecordReader(wiring.Component):
         with m.If(self.start):
             m.d.sync += [self.busy.eq(1), address.eq(self.base), asked.eq(0), arrived.eq(0)]
 
-        word = self.program.data
         flagged = Signal()
         m.d.comb += flagged.eq(word[15] & self.parity)
         # One adder for all buffered fields of the same step.

@@ -12,6 +12,7 @@ from amaranth.utils import ceil_log2
 
 from .config import TILE, ArrayConfig
 from .sequencer import CopyLayout
+from .weights import registered
 
 __all__ = ["ReplayMemory"]
 
@@ -87,6 +88,9 @@ class ReplayMemory(wiring.Component):
             sample.eq(Mux(copying, place.sample, self.sample)),
             value.eq(Mux(copying, next_signs, self.data)),
         ]
+        if config.pipelined:
+            enable, word, part, sample, value = (
+                registered(m, signal) for signal in (enable, word, part, sample, value))
         # A power of two and the rest apart: block RAMs of few bits side by side need no multiplexer behind them.
         depths = config.replay_depths
         lower = depths[0]

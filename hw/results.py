@@ -23,7 +23,7 @@ class Results(wiring.Component):
     query, address, column : Out
         What to ask of the columns.
     reply : In
-        The answer, `columns + 2` cycles later.
+        The answer, `config.reply_latency` cycles later.
     o : Out(stream)
         See `ports.CoreSignature.o_result`. A stalled host holds the next batch's results back, and the update.
     triggered : Out(32)
@@ -56,7 +56,7 @@ class Results(wiring.Component):
         places = Signal(range(MAX_BATCH + 1))
         column, lane = self.query_column, Signal(range(max(2, config.lanes)))
         verdicts = Signal.like(self.reply.verdicts)
-        wait = Signal(range(config.columns + 3))
+        wait = Signal(range(config.reply_latency + 1))
 
         def keep(triggered):
             return [self.triggered.eq(Cat(self.triggered[1:], triggered)), places.eq(places - 1)]
@@ -72,7 +72,7 @@ class Results(wiring.Component):
                 with m.If(self.start):
                     m.d.sync += [
                         left.eq(self.count), places.eq(MAX_BATCH), column.eq(0), lane.eq(0),
-                        self.query_address.eq(self.address), self.busy.eq(1), wait.eq(config.columns + 2)]
+                        self.query_address.eq(self.address), self.busy.eq(1), wait.eq(config.reply_latency)]
                     m.next = "ask"
             with m.State("ask"):
                 m.d.comb += self.query.eq(1)
@@ -87,7 +87,7 @@ class Results(wiring.Component):
                     for number in range(config.lanes - 1):
                         m.d.sync += verdicts[number].eq(verdicts[number + 1])
                     with m.If(lane == config.lanes - 1):
-                        m.d.sync += [lane.eq(0), column.eq(column + 1), wait.eq(config.columns + 2)]
+                        m.d.sync += [lane.eq(0), column.eq(column + 1), wait.eq(config.reply_latency)]
                         with m.If(column == config.columns - 1):
                             m.d.sync += [column.eq(0), self.query_address.eq(self.query_address + self.frame)]
                         m.next = "ask"

@@ -40,7 +40,7 @@ class RowScan(wiring.Component):
     query, address, member : Out
         What to ask of the columns.
     reply : In
-        The answer, `columns + 2` cycles later.
+        The answer, `config.reply_latency` cycles later.
     write, write_sample, write_up, write_place : Out
         To the list of samples, where there is one.
     o : Out(stream of RowLayout)
@@ -109,9 +109,9 @@ class RowScan(wiring.Component):
                 with m.If(row == self.rows):
                     m.d.sync += asking.eq(0)
 
-        # Answers: `columns + 2` cycles behind, gathered until a row is complete.
+        # Answers: `reply_latency` cycles behind, gathered until a row is complete.
         valid, last = self.query, self.query & last_pass
-        for _ in range(config.columns + 2):
+        for _ in range(config.reply_latency):
             next_valid, next_last = Signal(), Signal()
             m.d.sync += [next_valid.eq(valid), next_last.eq(last)]
             valid, last = next_valid, next_last

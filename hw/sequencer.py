@@ -148,7 +148,7 @@ class Sequencer(wiring.Component):
             last_pass.eq(pass_ + 1 == passes),
         ]
         sum_cycles = config.read_latency + Column.sum_delay
-        flush_cycles = sum_cycles + config.rows + 6 + 2 * config.columns + config.lanes
+        flush_cycles = sum_cycles + config.rows + 6 + 2 * config.columns + config.lanes + config.bus_delay
         flush = Signal(range(flush_cycles + 1))
         # The phase is the last; with early records: it was; the record read is not in use yet; one is in use.
         ending, closing, unread, begun = Signal(), Signal(), Signal(), Signal()

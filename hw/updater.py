@@ -51,7 +51,7 @@ class Updater(wiring.Component):
     query, query_address, query_member : Out
         What to ask of the columns.
     reply : In
-        The answer, `columns + 2` cycles later.
+        The answer, `config.reply_latency` cycles later.
     read_word, read_half, read_sample : Out
         Address of the replay memory.
     activations : In

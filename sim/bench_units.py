@@ -367,7 +367,7 @@ class Columns:
             await ReadOnly()
             asked.append([int(getattr(self.dut, name).value) if hasattr(self.dut, name) else 0
                           for name in (self.address, "member", "query_column")])
-            if len(asked) > CONFIG.columns + 1:
+            if len(asked) >= CONFIG.reply_latency:
                 address, member, column = asked.pop(0)
                 here = slice(column * CONFIG.lanes, (column + 1) * CONFIG.lanes)
                 reply = flatten(self.shape, {

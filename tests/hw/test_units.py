@@ -66,7 +66,8 @@ def test_program_memory():
 @pytest.mark.parametrize("record", ["loader", "layer", "phase"])
 def test_records(record):
     layout = {"loader": LOADER, "layer": LAYER, "phase": PHASE}[record]
-    run(RecordReader(ArrayConfig(), layout), "records", {}, record=record)
+    for array in ({}, {"pipelined": True}):
+        run(RecordReader(ArrayConfig(**array), layout), "records", array, record=record)
 
 
 @pytest.mark.parametrize("array", [
