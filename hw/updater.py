@@ -191,13 +191,19 @@ class Updater(wiring.Component):
 
         # A row of another block waits for the last to be written, so that `block` can be believed.
         row = scan.o.payload
-        # Long words spread over the device: there the row before is over first, and its end has a cycle for the way.
-        same_block = Signal()
-        free = ~active if config.pipelined else ~active | (row_done & ~stall)
+        same_block, ready = Signal(), Signal()
         m.d.comb += [
             same_block.eq((row.row[4:] == self.block) | ~layer.first),
-            scan.o.ready.eq(free & (same_block | (~active & ~in_flight))),
+            ready.eq(same_block | (~active & ~in_flight)),
         ]
+        if config.pipelined:
+            # Long words spread over the device, and taking a row has a long way: it must have been ready a cycle ago,
+            # and the row before is over.
+            was_ready = Signal()
+            m.d.sync += was_ready.eq(ready & scan.o.valid & ~samples.take)
+            m.d.comb += scan.o.ready.eq(was_ready & ~active)
+        else:
+            m.d.comb += scan.o.ready.eq(ready & (~active | (row_done & ~stall)))
         m.d.comb += [samples.i.eq(row.samples), samples.take.eq(scan.o.valid & scan.o.ready)]
         with m.If(samples.take):
             m.d.sync += [
