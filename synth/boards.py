@@ -161,7 +161,7 @@ BOARDS = {board.name: board for board in (
         platform=ULX3S_85F_Platform,
         config=ArrayConfig(columns=4, lanes=2, update_lanes=64, tiles=1024, counter_words=2048, scan_ahead=4,
                            pipelined=True),
-        clock_hz=100_000_000,
+        clock_hz=80_000_000,
         loader_board="ulx3s",
     ),
 )}
