@@ -290,10 +290,9 @@ class Sequencer(wiring.Component):
             self.backward.eq(self.running & ~waiting & draining.backward),
         ]
 
-        # Drain: 16 rows, from `sum_delay` after the last word.
-        delay = config.read_latency + Column.sum_delay
+        # Drain: 16 rows, from `sum_cycles` after the last word.
         token = issue.last
-        for _ in range(delay - 1):
+        for _ in range(sum_cycles - 1):
             following = Signal()
             m.d.sync += following.eq(token)
             token = following
