@@ -20,7 +20,11 @@ from .report import BuildReport, Use, parse_placement
 from .tools import ToolError, run, versions
 from .top import Top
 
-__all__ = ["BuildError", "build", "plan"]
+__all__ = ["BuildError", "build", "plan", "synthesise"]
+
+CONSTRAINTS = {"ice40": "top.pcf", "ecp5": "top.lpf"}
+TOOLS = {"ice40": ("nextpnr-ice40", "icepack"), "ecp5": ("nextpnr-ecp5", "ecppack")}
+NETLIST, CELLS = "netlist.json", "cells.json"
 
 Progress = Callable[[str, str], None]
 """Called with the step in work and what it is at."""
@@ -68,31 +72,11 @@ def build(board: Board, *, seeds: int = 1, top=None, folder: Path = Path("build/
     """
     if seeds < 1:
         raise ValueError(f"seeds must be a positive integer, not {seeds!r}")
-    if top is None:
-        try:
-            check_memory(board)
-        except ValueError as error:
-            raise BuildError(str(error)) from None
     family = board.device.family
-    nextpnr, packer = ("nextpnr-ice40", "icepack") if family == "ice40" else ("nextpnr-ecp5", "ecppack")
-    tools = versions("yosys", nextpnr, packer)
-
-    progress("elaborate", "")
-    files = plan(board, top)
-    constraints = "top.pcf" if family == "ice40" else "top.lpf"
-    inputs = json.dumps([files["top.il"], files["top.ys"], files[constraints], board.device.nextpnr, tools])
-    work = folder / f"{board.name}-{hashlib.sha256(inputs.encode()).hexdigest()[:12]}"
-    work.mkdir(parents=True, exist_ok=True)
-    with _locked(work):
-        for file in ("top.il", "top.ys", constraints):
-            (work / file).write_text(files[file])
-
-        netlist, cells = work / "netlist.json", work / "cells.json"
-        if not (netlist.exists() and cells.exists()):
-            run("yosys", "-s", "top.ys", folder=work, log=work / "synthesis.log", time_limit=time_limit,
-                watch=lambda line: progress("synthesise", line))
-            _finish_netlist(work / "top.json", netlist, cells, family)
-        blocks = json.loads(cells.read_text())
+    nextpnr, packer = TOOLS[family]
+    with _synthesised(board, top, folder, time_limit, progress) as (work, tools):
+        netlist, constraints = work / NETLIST, CONSTRAINTS[family]
+        blocks = json.loads((work / CELLS).read_text())
 
         def place(seed: int) -> None:
             report, layout = f"seed_{seed}.report.json", f"seed_{seed}.layout"
@@ -139,6 +123,43 @@ def build(board: Board, *, seeds: int = 1, top=None, folder: Path = Path("build/
     return BuildReport(
         board=board.name, device=board.device.name, config=board.config.to_dict(), target_mhz=target_mhz, uses=uses,
         blocks=blocks, placements=placements, bitstream=bitstream, tools=tools)
+
+
+def synthesise(board: Board, *, top=None, folder: Path = Path("build/synth"), time_limit: float | None = 7200,
+               progress: Progress = lambda step, detail: None) -> Path:
+    """The netlist that place and route gets of `top`, by default of the board's own system, as Yosys' JSON.
+
+    It lies where `build` looks for it, which so does not make it again. Errors as there.
+    """
+    with _synthesised(board, top, folder, time_limit, progress) as (work, _):
+        return work / NETLIST
+
+
+@contextmanager
+def _synthesised(board: Board, top, folder: Path, time_limit: float | None,
+                 progress: Progress) -> Iterator[tuple[Path, dict[str, str]]]:
+    """The folder of a build, with its netlist, for oneself; and the tools' versions."""
+    if top is None:
+        try:
+            check_memory(board)
+        except ValueError as error:
+            raise BuildError(str(error)) from None
+    family = board.device.family
+    tools = versions("yosys", *TOOLS[family])
+    progress("elaborate", "")
+    files = plan(board, top)
+    parts = {name: files[name] for name in ("top.il", "top.ys", CONSTRAINTS[family])}
+    inputs = json.dumps([*parts.values(), board.device.nextpnr, tools])
+    work = folder / f"{board.name}-{hashlib.sha256(inputs.encode()).hexdigest()[:12]}"
+    work.mkdir(parents=True, exist_ok=True)
+    with _locked(work):
+        for name, content in parts.items():
+            (work / name).write_text(content)
+        if not ((work / NETLIST).exists() and (work / CELLS).exists()):
+            run("yosys", "-s", "top.ys", folder=work, log=work / "synthesis.log", time_limit=time_limit,
+                watch=lambda line: progress("synthesise", line))
+            _finish_netlist(work / "top.json", work / NETLIST, work / CELLS, family)
+        yield work, tools
 
 
 def _finish_netlist(source: Path, netlist: Path, cells: Path, family: str) -> None:

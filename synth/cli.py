@@ -2,14 +2,17 @@
 
 import json
 import subprocess
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from ..sim.runner import BenchError
 from .boards import BOARDS, Board, find_board
 from .build import BuildError, build
+from .check import NetlistError, check_netlist
 from .estimate import memory_use
 from .report import BuildReport, table
 from .tools import ToolError, command
@@ -44,15 +47,21 @@ def build_board(
     board: BoardName,
     seeds: Annotated[int, typer.Option(min=1, help="Placements to make.")] = 1,
     jobs: Annotated[int, typer.Option(min=1, help="Placements at a time.")] = 1,
+    check: Annotated[bool, typer.Option("--check", help="Train on the netlist, simulated, and on the model.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ):
     """Build a board's bitstream; what is already built is not built again."""
     report = _build(board, seeds=seeds, jobs=jobs)
+    netlist = _check(board) if check else {}
     if as_json:
-        print(json.dumps(report.to_dict(), indent=2))
+        print(json.dumps(report.to_dict() | netlist, indent=2))
     else:
         Console().print(table(report))
-    if not report.met:
+        for result in netlist.values():
+            print(f"netlist equal to the golden model: {result['trained']} samples trained, {result['inferred']} "
+                  f"inferred, {result['row_updates']} rows updated, {result['counters']} counters read back"
+                  if result["equal"] else f"netlist NOT EQUAL to the golden model\n{result['difference']}")
+    if not (report.met and all(result["equal"] for result in netlist.values())):
         raise typer.Exit(1)
 
 
@@ -86,6 +95,19 @@ def _build(name: str, *, seeds: int, jobs: int) -> BuildReport:
                 progress=lambda step, detail: status.update(f"{board.title}: {step}  [dim]{_short(detail)}[/dim]"))
     except (BuildError, ToolError, ValueError) as error:
         _fail(str(error))
+
+
+def _check(name: str) -> dict[str, dict]:
+    """What `--check` adds to the report."""
+    board = find_board(name)
+    try:
+        with Console(stderr=True).status(f"{board.title}: simulate the netlist") as status:
+            done = check_netlist(board, progress=lambda step, detail: status.update(f"{board.title}: {step}"))
+    except NetlistError as error:
+        return {"netlist": {"equal": False, "difference": str(error)}}
+    except BenchError as error:
+        _fail(str(error))
+    return {"netlist": {"equal": True, **asdict(done)}}
 
 
 def _short(detail: str) -> str:

@@ -1,10 +1,11 @@
-"""What is done with the design between the tools: before synthesis as RTLIL, before place and route as JSON."""
+"""What is done with the design between the tools: before synthesis as RTLIL, before place and route as JSON, for
+simulation as Verilog."""
 
 import re
 from collections import Counter
 from collections.abc import Iterator
 
-__all__ = ["cells_by_block", "find_block", "ignore_collisions", "top_module", "trim_carries"]
+__all__ = ["cells_by_block", "find_block", "ignore_collisions", "to_verilog", "top_module", "trim_carries"]
 
 KINDS = {
     "SB_LUT4": "lut4", "LUT4": "lut4", "CCU2C": "carry", "SB_CARRY": "carry",
@@ -54,6 +55,43 @@ def top_module(netlist: dict) -> dict:
     if len(modules) != 1:
         raise ValueError(f"the netlist must have one module, not {len(modules)}")
     return modules[0]
+
+
+def to_verilog(module: dict, name: str = "top") -> str:
+    """The netlist's module with its primitives, for a simulator, just as place and route reads it.
+
+    Yosys would write the design's names for nets, which are long and give the same net several times: compiling
+    would take twice as long.
+    """
+    names = {}
+    for port, content in module["ports"].items():
+        if len(content["bits"]) != 1:
+            raise ValueError(f"port {port} must have one bit, not {len(content['bits'])}")
+        names[content["bits"][0]] = port
+    lines = [f"module {name} ({', '.join(module['ports'])});"]
+    lines += [f"  {content['direction']} {port};" for port, content in module["ports"].items()]
+    nets = {bit for cell in module["cells"].values() for bits in cell["connections"].values() for bit in bits}
+    for net in sorted(net for net in nets if isinstance(net, int) and net not in names):
+        names[net] = f"n{net}"
+        lines.append(f"  wire n{net};")
+    for number, cell in enumerate(module["cells"].values()):
+        if cell["type"] == "$scopeinfo":
+            continue
+        parameters = ", ".join(f".{key}({_literal(value)})" for key, value in cell["parameters"].items())
+        pins = []
+        for pin, bits in cell["connections"].items():
+            if cell["port_directions"][pin] == "output" and not any(isinstance(bit, int) for bit in bits):
+                continue  # trimmed
+            pins.append(f".{pin}({{{', '.join(names.get(bit) or _literal(bit) for bit in reversed(bits))}}})")
+        lines.append(f"  {cell['type']} #({parameters}) c{number} ({', '.join(pins)});")
+    return "\n".join([*lines, "endmodule\n"])
+
+
+def _literal(value: str) -> str:
+    # Yosys ends strings that look like bits with a blank.
+    if re.fullmatch("[01xz]+", value):
+        return f"{len(value)}'b{value}"
+    return f'"{value[:-1] if re.fullmatch("[01xz]+ +", value) else value}"'
 
 
 def trim_carries(module: dict) -> int:

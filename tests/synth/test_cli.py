@@ -3,7 +3,9 @@
 import json
 
 import pytest
+from bitprop.synth import cli
 from bitprop.synth.boards import BOARDS
+from bitprop.synth.check import NetlistCheck, NetlistError
 from bitprop.synth.cli import app
 from typer.testing import CliRunner
 
@@ -27,3 +29,35 @@ def test_unknown_board_is_an_error_that_names_the_known_ones(call, verb):
     result = call(verb, "--board", "nosuch")
     assert result.exit_code == 1
     assert "board must be one of icebreaker, hx8k, ulx3s-25f, ulx3s-85f, not 'nosuch'" in result.output
+
+
+@pytest.fixture
+def built(monkeypatch):
+    """What is checked is another matter here."""
+    class Report:
+        met = True
+
+        def to_dict(self):
+            return {"board": "icebreaker"}
+
+    monkeypatch.setattr(cli, "_build", lambda *arguments, **options: Report())
+
+
+def test_netlist_that_is_equal(call, built, monkeypatch):
+    done = NetlistCheck(trained=37, inferred=7, row_updates=200, counters=1100)
+    monkeypatch.setattr(cli, "check_netlist", lambda board, **options: done)
+    result = call("build", "--board", "icebreaker", "--check", "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == {"board": "icebreaker", "netlist": {
+        "equal": True, "trained": 37, "inferred": 7, "row_updates": 200, "counters": 1100}}
+
+
+def test_netlist_that_differs(call, built, monkeypatch):
+    def differ(board, **options):
+        raise NetlistError("sample 3 was predicted as 4")
+
+    monkeypatch.setattr(cli, "check_netlist", differ)
+    result = call("build", "--board", "icebreaker", "--check", "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["netlist"] == {"equal": False, "difference": "sample 3 was predicted as 4"}
+    assert "netlist" not in call("build", "--board", "icebreaker", "--json").stdout

@@ -1,7 +1,7 @@
 """Trimming and counting on netlists small enough to check by eye."""
 
 import pytest
-from bitprop.synth.netlist import cells_by_block, find_block, ignore_collisions, top_module, trim_carries
+from bitprop.synth.netlist import cells_by_block, find_block, ignore_collisions, to_verilog, top_module, trim_carries
 
 RTLIL = r"""
 module \top
@@ -90,3 +90,23 @@ def test_top_module_is_the_only_one_that_is_no_primitive():
     netlist["modules"]["rest"] = {"attributes": {}}
     with pytest.raises(ValueError, match="one module, not 2"):
         top_module(netlist)
+
+
+def test_verilog_has_the_same_cells_on_the_same_nets():
+    ports = {"clk": {"direction": "input", "bits": [2]}, "pin": {"direction": "inout", "bits": [3]}}
+    module = {"ports": ports, "cells": {
+        "block": {"type": "$scopeinfo", "parameters": {}, "connections": {}, "port_directions": {}},
+        "block.a": {"type": "CCU2C", "parameters": {"INIT0": "0110", "INJECT1_0": "NO", "CEMUX": "1 "},
+                    "connections": {"A0": [2], "C": [7, "1", 8, "x"], "COUT": ["x"], "S0": [3]},
+                    "port_directions": {"A0": "input", "C": "input", "COUT": "output", "S0": "output"}}}}
+    assert to_verilog(module) == """module top (clk, pin);
+  input clk;
+  inout pin;
+  wire n7;
+  wire n8;
+  CCU2C #(.INIT0(4'b0110), .INJECT1_0("NO"), .CEMUX("1")) c1 (.A0({clk}), .C({1'bx, n8, 1'b1, n7}), .S0({pin}));
+endmodule
+"""
+    ports["clk"]["bits"] = [2, 4]
+    with pytest.raises(ValueError, match="port clk must have one bit, not 2"):
+        to_verilog(module)
