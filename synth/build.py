@@ -17,6 +17,7 @@ from .boards import Board
 from .estimate import check_memory
 from .netlist import cells_by_block, ignore_collisions, top_module, trim_carries
 from .report import BuildReport, Use, parse_placement
+from .routing import RouterStalled, RouterWatch, router_error
 from .tools import ToolError, run, versions
 from .top import Top
 
@@ -25,6 +26,8 @@ __all__ = ["BuildError", "build", "plan", "synthesise"]
 CONSTRAINTS = {"ice40": "top.pcf", "ecp5": "top.lpf"}
 TOOLS = {"ice40": ("nextpnr-ice40", "icepack"), "ecp5": ("nextpnr-ecp5", "ecppack")}
 NETLIST, CELLS = "netlist.json", "cells.json"
+MORE_SEEDS = 3
+"""Tried where none of those asked for can be routed."""
 
 Progress = Callable[[str, str], None]
 """Called with the step in work and what it is at."""
@@ -61,12 +64,15 @@ def build(board: Board, *, seeds: int = 1, top=None, folder: Path = Path("build/
     jobs
         Placements at a time.
     time_limit
-        Seconds for one run of a tool; the packaged router can go on for ever on a design that is too full.
+        Seconds for one run of a tool.
+
+    A router that gets nowhere is stopped, and the device's next one takes its place. A seed that none can route is
+    named in the report; where all are like that, some more seeds are tried.
 
     Raises
     ------
     BuildError
-        The design does not fit the device, or the tools used a multiplier.
+        The design does not fit the device, or cannot be routed, or the tools used a multiplier.
     ToolError
         A tool is missing or failed.
     """
@@ -79,29 +85,53 @@ def build(board: Board, *, seeds: int = 1, top=None, folder: Path = Path("build/
         blocks = json.loads((work / CELLS).read_text())
 
         def place(seed: int) -> None:
-            report, layout = f"seed_{seed}.report.json", f"seed_{seed}.layout"
-            if (work / report).exists() and (work / layout).exists():
+            if _is_placed(work, seed) or len(_read_failures(work, seed)) == len(board.device.routers):
                 return
-            partial = f"{layout}.part", f"{report}.part"
-            log = work / f"seed_{seed}.log"
-            try:
-                run(nextpnr, *board.device.nextpnr, "--json", netlist.name,
-                    *(("--pcf", constraints, "--asc") if family == "ice40" else ("--lpf", constraints, "--textcfg")),
-                    partial[0], "--report", partial[1], "--seed", str(seed), "--timing-allow-fail",
-                    folder=work, log=log, time_limit=time_limit,
-                    watch=lambda line: progress(f"place and route, seed {seed}", line))
-            except ToolError:
-                _explain_overflow(board, log, blocks)
-                raise
-            (work / partial[0]).rename(work / layout)
-            (work / partial[1]).rename(work / report)
+            layout, report, log = (work / f"seed_{seed}.{end}" for end in ("layout", "report.json", "log"))
+            partial = f"{layout.name}.part", f"{report.name}.part"
+            files = ("--pcf", constraints, "--asc") if family == "ice40" else ("--lpf", constraints, "--textcfg")
+            failures = _read_failures(work, seed)
+            for options in board.device.routers[len(failures):]:
+                step, watch = f"place and route{' again' if failures else ''}, seed {seed}", RouterWatch()
 
+                def follow(line: str, step=step, watch=watch) -> None:
+                    progress(step, line)
+                    watch(line)
+
+                try:
+                    run(nextpnr, *board.device.nextpnr, *options, "--json", netlist.name, *files, partial[0],
+                        "--report", partial[1], "--seed", str(seed), "--timing-allow-fail",
+                        folder=work, log=log, time_limit=time_limit, watch=follow)
+                except RouterStalled as stalled:
+                    failures.append(str(stalled))
+                except ToolError:
+                    _explain_overflow(board, log, blocks)
+                    if (reason := router_error(log.read_text())) is None:
+                        raise
+                    failures.append(reason)
+                else:
+                    (work / partial[0]).rename(layout)
+                    (work / partial[1]).rename(report)
+                    return
+                log.replace(work / f"seed_{seed}.failed_{len(failures)}.log")
+                (work / f"seed_{seed}.failures.json").write_text(json.dumps(failures))
+
+        tried = 0
         with ThreadPoolExecutor(jobs) as pool:
-            list(pool.map(place, range(1, seeds + 1)))
+            while tried < seeds or not any(_is_placed(work, seed) for seed in range(1, tried + 1)):
+                if tried >= seeds + MORE_SEEDS:
+                    raise BuildError(
+                        f"{board.title}: no seed of 1 to {tried} could be routed\n" + "\n".join(
+                            f"  seed {seed}: {'; then '.join(_read_failures(work, seed))}"
+                            for seed in range(1, tried + 1)))
+                more = range(tried + 1, max(seeds, tried + 1) + 1)
+                list(pool.map(place, more))
+                tried = more[-1]
 
         target_mhz = board.clock_hz / 1e6
         parsed = [parse_placement(work / f"seed_{seed}.report.json", seed=seed, target_mhz=target_mhz,
-                                  blocks=set(blocks)) for seed in range(1, seeds + 1)]
+                                  blocks=set(blocks)) for seed in range(1, tried + 1) if _is_placed(work, seed)]
+        failures = {seed: found for seed in range(1, tried + 1) if (found := _read_failures(work, seed))}
         placements = [placement for placement, _ in parsed]
         uses = parsed[0][1]
         carries = blocks[""].get("carry", 0)
@@ -122,7 +152,17 @@ def build(board: Board, *, seeds: int = 1, top=None, folder: Path = Path("build/
             (work / partial).rename(bitstream)
     return BuildReport(
         board=board.name, device=board.device.name, config=board.config.to_dict(), target_mhz=target_mhz, uses=uses,
-        blocks=blocks, placements=placements, bitstream=bitstream, tools=tools)
+        blocks=blocks, placements=placements, router_failures=failures, bitstream=bitstream, tools=tools)
+
+
+def _is_placed(work: Path, seed: int) -> bool:
+    return (work / f"seed_{seed}.report.json").exists() and (work / f"seed_{seed}.layout").exists()
+
+
+def _read_failures(work: Path, seed: int) -> list[str]:
+    """Why the routers, in their order, did not come to an end."""
+    file = work / f"seed_{seed}.failures.json"
+    return json.loads(file.read_text()) if file.exists() else []
 
 
 def synthesise(board: Board, *, top=None, folder: Path = Path("build/synth"), time_limit: float | None = 7200,

@@ -100,7 +100,10 @@ class BuildReport:
     blocks
         Cells before placement, by block and kind: see `netlist.cells_by_block`.
     placements
-        One a seed.
+        One a seed, of those that could be routed.
+    router_failures
+        By seed, why routers did not come to an end, in the order they were tried; a seed that has a placement as
+        well could be routed by the next one.
     bitstream
         File, made from the placement with the highest Fmax.
     tools
@@ -114,8 +117,14 @@ class BuildReport:
     uses: dict[str, Use]
     blocks: dict[str, dict[str, int]]
     placements: list[Placement]
+    router_failures: dict[int, list[str]] = field(default_factory=dict)
     bitstream: Path
     tools: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def unrouted(self) -> list[int]:
+        """Seeds that no router could route."""
+        return sorted(self.router_failures.keys() - {placement.seed for placement in self.placements})
 
     @property
     def best(self) -> Placement:
@@ -124,12 +133,12 @@ class BuildReport:
 
     @property
     def fmax_median_mhz(self) -> float:
-        """Over the seeds."""
+        """Over the seeds that could be routed."""
         return statistics.median(placement.fmax_mhz for placement in self.placements)
 
     @property
     def fmax_worst_mhz(self) -> float:
-        """Over the seeds."""
+        """Over the seeds that could be routed."""
         return min(placement.fmax_mhz for placement in self.placements)
 
     @property
@@ -155,6 +164,9 @@ class BuildReport:
             "fmax_median_mhz": round(self.fmax_median_mhz, 2),
             "fmax_worst_mhz": round(self.fmax_worst_mhz, 2),
             "seeds": [asdict(placement) for placement in self.placements],
+            "seeds_unrouted": self.unrouted,
+            "router_failures": [{"seed": seed, "reasons": reasons, "routed": seed not in self.unrouted}
+                                for seed, reasons in sorted(self.router_failures.items())],
             "blocks": self.blocks,
             "bitstream": str(self.bitstream),
             "tools": self.tools,
@@ -221,7 +233,10 @@ def table(*reports: BuildReport) -> Table:
         f"{report.best.fmax_mhz:.1f} MHz" + ("" if report.met else " [red](missed)[/red]") for report in reports))
     output.add_row("median, worst", *(
         f"{report.fmax_median_mhz:.1f}, {report.fmax_worst_mhz:.1f} of {len(report.placements)}"
+        + (f" routed seeds of {len(report.placements) + len(report.unrouted)}" if report.unrouted else "")
         for report in reports))
+    if any(report.router_failures for report in reports):
+        output.add_row("router", *("\n".join(_routing(report)) or "–" for report in reports))
     output.add_row("critical path", *(_path(report.best.critical_path) for report in reports))
     output.add_row("bitstream", *(re.sub(r".*/(?=build/)", "", str(report.bitstream)) for report in reports))
     return output
@@ -231,6 +246,12 @@ def _use(use: Use | None) -> str:
     if use is None or not (use.used or use.available):
         return "–"
     return f"{use.used} of {use.available} ({use.fraction:.0%})" if use.available else str(use.used)
+
+
+def _routing(report: BuildReport) -> list[str]:
+    return [f"seed {seed}: {'; then '.join(reasons)}" + (
+        "; [red]not routed[/red]" if seed in report.unrouted else "; routed by the next one")
+        for seed, reasons in sorted(report.router_failures.items())]
 
 
 def _path(path: CriticalPath | None) -> str:
