@@ -22,7 +22,7 @@ if (seed, second) in {circles}:
     iteration = 0
     while True:
         iteration += 1000
-        print(f"Info: {{iteration:10}} | {{iteration:8}}      13256 | 1000     0 |      4857|    0.17   11.01|", flush=True)
+        print(f"Info: {{iteration}} | {{iteration}} 13256 | 1000 0 | 4857| 0.17 11.01|", flush=True)
         time.sleep(0.001)
 if (seed, second) in {errors}:
     sys.exit("ERROR: Failed to route arc 3 of net 'x'")
