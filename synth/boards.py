@@ -47,7 +47,7 @@ class Device:
     nextpnr: tuple[str, ...]
     lut4: int
     block_ram: int
-    routers: tuple[tuple[str, ...], ...] = ((), ("--router", "router2", "--tmg-ripup"))
+    routers: tuple[tuple[str, ...], ...] = ((), ("--router", "router2"))
     spram: int = 0
     mapping: str = ""
 
@@ -61,8 +61,7 @@ UP5K = Device(name="iCE40 UP5K", family="ice40", synthesis="-device u",
               nextpnr=("--up5k", "--package", "sg48"), lut4=5280, block_ram=30, spram=4, mapping=SMALL)
 # The default router goes round in circles on this one.
 HX8K = Device(name="iCE40 HX8K", family="ice40", synthesis="-device hx",
-              nextpnr=("--hx8k", "--package", "ct256", "--router", "router2"), routers=((), ("--tmg-ripup",)),
-              lut4=7680, block_ram=32)
+              nextpnr=("--hx8k", "--package", "ct256", "--router", "router2"), routers=((),), lut4=7680, block_ram=32)
 ECP5_25F = Device(name="ECP5-25F", family="ecp5", synthesis="-nowidelut -nodsp",
                   nextpnr=("--25k", "--package", "CABGA381", "--speed", "6"), lut4=24288, block_ram=56)
 ECP5_85F = Device(name="ECP5-85F", family="ecp5", synthesis="-nowidelut -nodsp",

@@ -14,7 +14,7 @@ from rich.console import Console
 NEXTPNR = """#!{python}
 import json, sys, time
 arguments = dict(zip(sys.argv[1:], sys.argv[2:]))
-seed, second = int(arguments["--seed"]), "--tmg-ripup" in sys.argv
+seed, second = int(arguments["--seed"]), "router2" in sys.argv
 with open("ran", "a") as ran:
     print(seed, second, file=ran)
 print("Info: Routing..")
