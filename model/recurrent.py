@@ -18,7 +18,7 @@ from .blas import one_thread
 from .classifier import equiangular_frame
 from .initial import counters_of_shapes
 from .paper import PaperState, add_steps, paper_reinforce
-from .step import State, StepResult, matvec, occurrences, trigger, update_rows, winners
+from .step import State, StepResult, matvec, occurrences, trigger, update_rows, visible, winners
 
 __all__ = [
     "RecurrentConfig",
@@ -158,6 +158,10 @@ class Unrolled:
     top: np.ndarray
     top_sums: np.ndarray
 
+    def of(self, samples: np.ndarray) -> Unrolled:
+        """The same of some of the samples, by their indices."""
+        return Unrolled(*(getattr(self, field.name)[samples] for field in dataclasses.fields(self)))
+
 
 def initial_recurrent_state(config: RecurrentCounterConfig) -> State:
     """Counters, classifier and a sample count of 0, all from `config.seed`."""
@@ -180,9 +184,9 @@ def recurrent_forward(config: RecurrentConfig, weights: list[np.ndarray], inputs
     states = np.ones((batch, steps + 1, width), dtype=np.int8)
     for t in range(steps):
         sums[:, t] += matvec(states[:, t], ss)
-        states[:, t + 1] = np.where(sums[:, t] >= 0, 1, -1)
+        states[:, t + 1] = visible(sums[:, t])
     top_sums = matvec(states[:, steps], sy)
-    return Unrolled(inputs, states, sums, np.where(top_sums >= 0, 1, -1).astype(np.int8), top_sums)
+    return Unrolled(inputs, states, sums, visible(top_sums), top_sums)
 
 
 def recurrent_backward(
@@ -193,12 +197,14 @@ def recurrent_backward(
     `s*_T = sign(W_sy^T (g_y ⊙ s*_y))`, `s*_t = sign(W_ss^T (g_{t+1} ⊙ s*_{t+1}))`.
     """
     _, ss, sy = weights
-    desired = np.empty(unrolled.sums.shape, dtype=np.int8)
+    desired = np.zeros(unrolled.sums.shape, dtype=np.int8)
     gate = np.abs(unrolled.top_sums) <= config.gate
     desired[:, -1] = np.sign(matvec(gate * targets, sy.T))
     for t in range(config.window - 1, 0, -1):
-        gate = np.abs(unrolled.sums[:, t]) <= config.gate
-        desired[:, t - 1] = np.sign(matvec(gate * desired[:, t], ss.T))
+        passed = (np.abs(unrolled.sums[:, t]) <= config.gate) * desired[:, t]
+        if not passed.any():
+            break
+        desired[:, t - 1] = np.sign(matvec(passed, ss.T))
     return desired
 
 
@@ -225,15 +231,19 @@ def recurrent_paper_train_batch(
     unrolled = recurrent_forward(config, weights, inputs)
     logits = matvec(unrolled.top, state.classifier)
     triggered = trigger(config.margin, logits, labels)
-    targets = state.classifier[labels] * triggered[:, None]
+    # A sample that does not trigger wants nothing.
+    wanting = np.flatnonzero(triggered)
+    unrolled, targets = unrolled.of(wanting), state.classifier[labels[wanting]]
     desired = recurrent_backward(config, weights, unrolled, targets)
     chosen = _state_winners(config, unrolled, desired, state.groups[0])
     top_chosen = _top_winners(unrolled, targets, state.groups[1])
-    # The sums over samples and time are one matrix product each.
+    # The sums over samples and time are one matrix product each; before `first` no neuron has an opinion.
+    first = int(np.argmax(desired.any(axis=(0, 2)))) if desired.size else 0
     width = config.layers[1]
-    steps = (desired * chosen[:, None]).reshape(-1, width)
-    before = unrolled.states[:, :-1].reshape(-1, width)
-    saturations = add_steps(state.hidden[0], 2 * matvec(steps.T, unrolled.inputs.reshape(len(steps), -1).T))
+    steps = (desired[:, first:] * chosen[:, None]).reshape(-1, width)
+    before = unrolled.states[:, first:-1].reshape(-1, width)
+    heard = unrolled.inputs[:, first:].reshape(-1, config.layers[0])
+    saturations = add_steps(state.hidden[0], 2 * matvec(steps.T, heard.T))
     saturations += add_steps(state.hidden[1], 2 * matvec(steps.T, before.T))
     saturations += add_steps(state.hidden[2], 2 * matvec((targets * top_chosen).T, unrolled.states[:, -1].T))
     row_updates = 2 * int(np.count_nonzero(chosen)) + int(np.count_nonzero(top_chosen))
