@@ -16,7 +16,6 @@ from .checkpoint import load_checkpoint, save_checkpoint
 from .data import ARCHIVE, Dataset, dataset_names, load_dataset
 from .exchange import read_onnx, write_onnx
 from .experiments_cli import app as experiment_commands
-from .initial import counters_of_shapes
 from .learners import RULES, Learner, build_learner, with_weights
 from .step import visible
 from .trainer import Training, accuracy
@@ -47,6 +46,9 @@ def train(
     ] = False,
     window: Annotated[int | None, typer.Option(min=1, help="Last steps of a series, with --rnn.")] = None,
     state: Annotated[int, typer.Option(min=1, help="Width of state, top layer and a step's inputs, with --rnn.")] = 128,
+    initial: Annotated[
+        str, typer.Option(help="Where W_xs and W_ss start, with --rnn: random, or delay-line, which holds the window.")
+    ] = "random",
     init: Annotated[Path | None, typer.Option(help="ONNX file whose ±1 weights and classifier to start from.")] = None,
     vote: Annotated[
         int, typer.Option(min=0, help="Also report the majority of the weights after the last so many epochs.")
@@ -76,13 +78,18 @@ def train(
                 if window is None:
                     raise ValueError("--rnn needs --window")
                 rule = {"paper": "recurrent", "hardware": "recurrent-hardware"}.get(rule, rule)
+                # A delay line keeps pairs of copies, of so many inputs of a step as the state has room for.
+                line = initial == "delay-line"
+                width = max(1, state // (2 * window)) if line else state
                 # Series are expanded to the width of the state; images come row by row as they are.
-                options = {"window": window, "width": state} if data in ARCHIVE else {}
+                options = ({"window": window, "width": width} if data in ARCHIVE else {}) | (
+                    {"copies": 2} if line else {}
+                )
             about = {"data": data, "options": options}
             dataset = load_dataset(data, data_dir, **options)
             if rnn:
                 layers = f"{_step_width(dataset, window)},{state},{state}"
-                fields["window"] = window
+                fields |= {"window": window, "initial": initial}
             training = Training(
                 _new_learner(rule, layers, dataset, batch, fields, init),
                 vote_from=max(0, epochs - vote) if vote else None,
@@ -170,14 +177,12 @@ def describe_layers(learner: Learner) -> list[dict[str, Any]]:
     With the paper's rule the counters are k = (H - 1) / 2.
     """
     config = learner.config
+    low, high = -(1 << 14), (1 << 14) - 1
     if hasattr(learner.state, "counters"):
-        counters, low, high = learner.state.counters, config.counter_min, config.counter_max
-    else:
-        counters, low, high = [(h - 1) // 2 for h in learner.state.hidden], -(1 << 14), (1 << 14) - 1
+        low, high = config.counter_min, config.counter_max
+    fresh = build_learner(learner.rule, learner.describe())
     rows = []
-    for layer, (k, start) in enumerate(
-        zip(counters, counters_of_shapes(config.shapes, config.seed), strict=True), 1
-    ):
+    for layer, (k, start) in enumerate(zip(_counters(learner), _counters(fresh), strict=True), 1):
         counts, edges = np.histogram(k, bins=16)
         rows.append(
             {
@@ -192,6 +197,11 @@ def describe_layers(learner: Learner) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _counters(learner: Learner) -> list[np.ndarray]:
+    state = learner.state
+    return state.counters if hasattr(state, "counters") else [(h - 1) // 2 for h in state.hidden]
 
 
 def _new_learner(

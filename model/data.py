@@ -363,9 +363,11 @@ def dataset_names() -> list[str]:
     return ["digits", "prototypes", "fashion-mnist", "mnist", *ARCHIVE]
 
 
-def load_dataset(name: str, data_dir: str | os.PathLike | None = None, **options) -> Dataset:
+def load_dataset(name: str, data_dir: str | os.PathLike | None = None, *, copies: int = 1, **options) -> Dataset:
     """A data set by name, with its default encoding.
 
+    copies
+        Every input stands so many times in a row; a recurrent network's delay line wants 2.
     options
         Of `digits`, `random_prototypes`, `images`, `archive`, or, when `width` is among them, `archive_steps`.
 
@@ -374,6 +376,8 @@ def load_dataset(name: str, data_dir: str | os.PathLike | None = None, **options
     ValueError
         The name or an option is unknown or out of its range; else as `fetch`.
     """
+    if copies < 1:
+        raise ValueError(f"copies must be at least 1, not {copies}")
     loader: Callable[..., Dataset]
     if name == "digits":
         loader = digits
@@ -389,4 +393,10 @@ def load_dataset(name: str, data_dir: str | os.PathLike | None = None, **options
         inspect.signature(loader).bind(**options)
     except TypeError as error:
         raise ValueError(f"{name}: {error}") from None
-    return loader(**options)
+    dataset = loader(**options)
+    if copies == 1:
+        return dataset
+    parts = (dataset.train, dataset.validation, dataset.test)
+    return Dataset(
+        name, *(Part(np.repeat(part.inputs, copies, axis=1), part.labels) for part in parts), dataset.classes
+    )

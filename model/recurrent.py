@@ -16,8 +16,8 @@ import numpy as np
 
 from .blas import one_thread
 from .classifier import equiangular_frame
-from .initial import counters_of_shapes
-from .paper import PaperState, add_steps, paper_reinforce
+from .initial import counters_of_shapes, delay_line_counters
+from .paper import HIDDEN_LIMIT, PaperState, add_steps, paper_reinforce
 from .step import State, StepResult, matvec, occurrences, trigger, update_rows, visible, winners
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 RANKINGS = ("sum", "last")
+INITIALS = ("random", "delay-line")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,16 @@ class RecurrentConfig:
     ranking
         How the winners of the state are found: "last" by the last step's |z| among the neurons wrong there,
         "sum" by |Σ_t s*_t z_t| among those where the sum is negative.
+    initial
+        Where W_xs and W_ss start: "random", or "delay-line", a state that holds the whole window
+        (`delay_line_counters`). For a line the inputs are pairs of copies of one bit, and K_s is
+        `(context - 1)·K_0 + 2·T·F` for some number of features F ≥ 1.
+    context, taps
+        Of a delay line: steps that a feature sees, 1 … T, and the bits it sums up, odd; see `delay_line_counters`.
+    inertia
+        Of a delay line: its counters start at k = inertia or -inertia - 1, or at their end where that is nearer.
+    spread
+        All other counters start uniform in -spread … spread - 1, ≥ 1.
     """
 
     layers: tuple[int, ...]
@@ -64,6 +75,11 @@ class RecurrentConfig:
     group: int = 16
     patience: int = 0
     ranking: str = "sum"
+    initial: str = "random"
+    context: int = 1
+    taps: int = 1
+    inertia: int = HIDDEN_LIMIT // 2
+    spread: int = 2
     seed: int = 0
 
     def __post_init__(self):
@@ -73,11 +89,34 @@ class RecurrentConfig:
         for name in ("margin_ratio", "gate_ratio", "reinforcement_ratio"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be from 0 to 1, not {getattr(self, name)}")
-        for name, low in (("classes", 2), ("window", 1), ("group", 1), ("patience", 0), ("seed", 0)):
+        lows = {"classes": 2, "window": 1, "group": 1, "patience": 0, "seed": 0}
+        for name, low in (lows | {"context": 1, "taps": 1, "inertia": 0, "spread": 1}).items():
             if getattr(self, name) < low:
                 raise ValueError(f"{name} must be at least {low}, not {getattr(self, name)}")
-        if self.ranking not in RANKINGS:
-            raise ValueError(f"ranking must be one of {', '.join(RANKINGS)}, not {self.ranking!r}")
+        for name, known in (("ranking", RANKINGS), ("initial", INITIALS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}")
+        for name, high in (("inertia", HIDDEN_LIMIT // 2), ("spread", HIDDEN_LIMIT // 2 + 1)):
+            if getattr(self, name) > high:
+                raise ValueError(f"{name} must be at most {high}, not {getattr(self, name)}")
+        if self.initial == "delay-line":
+            self._check_line()
+
+    def _check_line(self):
+        inputs, state, _ = self.layers
+        if inputs % 2:
+            raise ValueError(f"a delay line needs every input bit twice, so an even number of inputs, not {inputs}")
+        if self.context > self.window:
+            raise ValueError(f"context must be at most the window, {self.window}, not {self.context}")
+        if self.taps % 2 == 0 or self.taps > self.context * inputs // 2:
+            raise ValueError(f"taps must be odd and at most {self.context * inputs // 2}, not {self.taps}")
+        kept, step = (self.context - 1) * inputs, 2 * self.window
+        if state <= kept or (state - kept) % step:
+            near = kept + step * max(1, round((state - kept) / step))
+            raise ValueError(
+                f"a delay line of {self.window} steps with context {self.context} needs {kept} + {step}·features state "
+                f"neurons, {near} for instance, not {state}"
+            )
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
@@ -94,6 +133,11 @@ class RecurrentConfig:
     def gate(self) -> int:
         """ν·K_s, rounded down."""
         return math.floor(self.gate_ratio * self.layers[1])
+
+    @property
+    def line_features(self) -> int:
+        """F, features a step that a delay line holds."""
+        return (self.layers[1] - (self.context - 1) * self.layers[0]) // (2 * self.window)
 
     def initial_groups(self) -> tuple[int, int]:
         """γ_0 of the state and of the top layer: the largest divisor of the width not above `group`."""
@@ -126,6 +170,8 @@ class RecurrentCounterConfig(RecurrentConfig):
             raise ValueError(f"counter_bits must be from 2 to 16, not {self.counter_bits}")
         if self.reinforcement not in (0, *(1 << power for power in range(9))):
             raise ValueError(f"reinforcement must be 0 or a power of two up to 256, not {self.reinforcement}")
+        if self.spread > self.counter_max + 1:
+            raise ValueError(f"spread must be at most {self.counter_max + 1}, not {self.spread}")
 
     @property
     def counter_min(self) -> int:
@@ -165,14 +211,27 @@ class Unrolled:
 
 def initial_recurrent_state(config: RecurrentCounterConfig) -> State:
     """Counters, classifier and a sample count of 0, all from `config.seed`."""
-    classifier = equiangular_frame(config.classes, config.layers[2], config.seed)
-    return State(counters_of_shapes(config.shapes, config.seed), classifier)
+    return State(_initial_counters(config, min(config.inertia, config.counter_max)), _classifier(config))
 
 
 def initial_recurrent_paper_state(config: RecurrentConfig) -> PaperState:
-    """H in {-3, -1, 1, 3}, the same numbers as the counters'; all from `config.seed`."""
-    state = initial_recurrent_state(config)
-    return PaperState([2 * k + 1 for k in state.counters], state.classifier, config.initial_groups())
+    """H = 2k + 1 of the same counters k, as far as they do not saturate; all from `config.seed`."""
+    counters = _initial_counters(config, config.inertia)
+    return PaperState([2 * k + 1 for k in counters], _classifier(config), config.initial_groups())
+
+
+def _initial_counters(config: RecurrentConfig, inertia: int) -> list[np.ndarray]:
+    counters = counters_of_shapes(config.shapes, config.seed, config.spread)
+    if config.initial == "delay-line":
+        bits = config.layers[0] // 2
+        counters[:2] = delay_line_counters(
+            bits, config.window, config.line_features, config.context, config.taps, inertia, config.seed
+        )
+    return counters
+
+
+def _classifier(config: RecurrentConfig) -> np.ndarray:
+    return equiangular_frame(config.classes, config.layers[2], config.seed)
 
 
 def recurrent_forward(config: RecurrentConfig, weights: list[np.ndarray], inputs: np.ndarray) -> Unrolled:

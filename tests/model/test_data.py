@@ -179,6 +179,15 @@ def test_archive_for_a_feed_forward_network(tmp_path, monkeypatch):
     assert dataset.width == 8 and dataset.classes == ("1", "2", "3")
 
 
+def test_inputs_stand_so_many_times_in_a_row():
+    once, twice = load_dataset("digits"), load_dataset("digits", copies=2)
+    assert twice.width == 512
+    assert np.array_equal(twice.test.inputs[:, ::2], once.test.inputs)
+    assert np.array_equal(twice.test.inputs[:, 1::2], once.test.inputs)
+    with pytest.raises(ValueError, match="copies must be at least 1, not 0"):
+        load_dataset("digits", copies=0)
+
+
 def test_unknown_name():
     with pytest.raises(ValueError, match="unknown data set 'x'; known are digits"):
         load_dataset("x")

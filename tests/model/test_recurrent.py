@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from bitprop.model.learners import build_learner
-from bitprop.model.recurrent import RecurrentConfig, RecurrentCounterConfig
+from bitprop.model.recurrent import RecurrentConfig, RecurrentCounterConfig, recurrent_forward
 
 
 def sign(value):
@@ -146,3 +146,83 @@ def test_configuration_is_checked():
             RecurrentConfig(**{"layers": (3, 4, 4), "classes": 2, "window": 2} | fields)
     with pytest.raises(ValueError, match="counter_bits"):
         RecurrentCounterConfig(layers=(3, 4, 4), classes=2, window=2, counter_bits=1)
+
+
+LINE = {"layers": (12, 60, 8), "classes": 3, "window": 5, "initial": "delay-line"}
+
+
+def line_states(config):
+    """Bits ±1 `(samples, T, 6)`, and the pairs that the untrained network's state holds after every step."""
+    bits = np.random.default_rng(0).choice(np.array([-1, 1], dtype=np.int8), (40, 5, 6))
+    rule = "recurrent-hardware" if isinstance(config, RecurrentCounterConfig) else "recurrent"
+    weights = build_learner(rule, {"network": config.to_dict()}).weights()
+    states = recurrent_forward(config, weights, np.repeat(bits, 2, axis=2).reshape(40, -1)).states
+    pairs = states.reshape(40, 6, -1, 2)
+    assert np.array_equal(pairs[..., 0], pairs[..., 1])
+    return bits, pairs[..., 0]
+
+
+@pytest.mark.parametrize("kind", [RecurrentConfig, RecurrentCounterConfig])
+def test_delay_line_holds_the_whole_window(kind):
+    bits, states = line_states(kind(**LINE))
+    assert np.array_equal(states[:, -1].reshape(40, 5, 6), bits[:, ::-1])
+
+
+def test_delay_line_holds_features_of_several_steps():
+    bits, states = line_states(RecurrentConfig(**LINE | {"layers": (12, 2 * 12 + 10 * 7, 8), "context": 3, "taps": 3}))
+    last = states[:, -1]
+    assert np.array_equal(last[:, :12], bits[:, [4, 3]].reshape(40, 12))
+    for delay in range(5):
+        assert np.array_equal(last[:, 12 + 7 * delay : 19 + 7 * delay], states[:, 5 - delay, 12:19])
+    # Every feature is the majority of three of the last three steps' bits, of which the second one is negated.
+    seen = bits[:, 2:].reshape(40, 18)
+    a, b, c = np.meshgrid(*[np.arange(18)] * 3, indexing="ij")
+    sums = np.where(seen[:, a] - seen[:, b].astype(int) + seen[:, c] > 0, 1, -1)
+    for feature in last[:, 12:19].T:
+        assert (sums == feature[:, None, None, None]).all(axis=0).any()
+
+
+@pytest.mark.parametrize("kind, end", [(RecurrentConfig, 32767), (RecurrentCounterConfig, 255)])
+def test_delay_line_starts_at_the_counters_end(kind, end):
+    rule = "recurrent" if kind is RecurrentConfig else "recurrent-hardware"
+    arrays = build_learner(rule, {"network": LINE | {"spread": 64}}).arrays()
+    xs, ss, sy = (
+        arrays[f"hidden_{n}"].astype(int) if rule == "recurrent" else 2 * arrays[f"counters_{n}"].astype(int) + 1
+        for n in (1, 2, 3)
+    )
+    assert set(np.abs(xs).flat) == set(np.abs(ss).flat) == {end}
+    assert sy.min() < -100 and sy.max() > 100 and np.abs(sy).max() <= 127
+
+
+@pytest.mark.parametrize("initial, low, high", [("delay-line", 0.95, 1), ("random", 0, 0.5)])
+def test_delay_line_learns_the_first_step(initial, low, high):
+    """The class is that of the first of five steps, which a random state has forgotten."""
+    rng = np.random.default_rng(1)
+    bits = rng.choice(np.array([-1, 1], dtype=np.int8), (700, 5, 4))
+    labels = (bits[:, 0, 0] > 0) * 2 + (bits[:, 0, 1] > 0)
+    inputs = np.repeat(bits, 2, axis=2).reshape(700, -1)
+    network = {"layers": [8, 40, 64], "classes": 4, "window": 5, "gate_ratio": 0.0, "ranking": "last", "group": 4}
+    learner = build_learner("recurrent", {"network": network | {"initial": initial, "spread": 16}, "batch": 20})
+    for _ in range(10):
+        for start in range(0, 500, 20):
+            learner.train(inputs[start : start + 20], labels[start : start + 20])
+        learner.end_epoch(0.1, False)
+    assert low <= (learner.predict(inputs[500:]) == labels[500:]).mean() <= high
+
+
+def test_delay_line_is_checked():
+    for fields, message in (
+        ({"layers": (11, 60, 8)}, "even number of inputs, not 11"),
+        ({"layers": (12, 61, 8)}, r"needs 0 \+ 10·features state neurons, 60 for instance, not 61"),
+        ({"layers": (12, 20, 8), "context": 3}, r"needs 24 \+ 10·features state neurons, 34 for instance"),
+        ({"context": 6}, "context must be at most the window, 5"),
+        ({"taps": 2}, "taps must be odd and at most 6"),
+        ({"taps": 7}, "taps must be odd and at most 6"),
+        ({"initial": "x"}, "initial must be one of random, delay-line"),
+        ({"inertia": 1 << 14}, "inertia must be at most 16383"),
+        ({"spread": 0}, "spread must be at least 1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            RecurrentConfig(**LINE | fields)
+    with pytest.raises(ValueError, match="spread must be at most 128"):
+        RecurrentCounterConfig(**LINE, spread=129)

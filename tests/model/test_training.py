@@ -275,6 +275,19 @@ def test_recurrent_command(tmp_path):
     assert run(app, ["export", path, str(tmp_path / "x.onnx")]).exit_code == 2
 
 
+def test_recurrent_command_starts_from_a_delay_line(tmp_path):
+    """Eight rows of digits stand in the state, which a few epochs do not unlearn."""
+    run = CliRunner().invoke
+    path = str(tmp_path / "x.npz")
+    arguments = ["train", "--rnn", "--rule", "paper", "--window", "8", "--initial", "delay-line", "--epochs", "4"]
+    result = run(app, [*arguments, "--state", "512", "--set", '{"spread": 64}', "--out", path, "--json"])
+    assert result.exit_code == 0, result.stderr
+    summary = json.loads(result.stdout)
+    assert summary["network"]["layers"] == [64, 512, 512] and summary["test_accuracy"] > 0.8
+    layers = json.loads(run(app, ["inspect", path, "--json"]).stdout)["layers"]
+    assert layers[0]["flipped"] == layers[1]["flipped"] == 0 < layers[2]["flipped"]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -287,6 +300,7 @@ def test_recurrent_command(tmp_path):
         ["train", "--batch", "33"],
         ["train", "--rnn"],
         ["train", "--rnn", "--window", "7"],
+        ["train", "--rnn", "--window", "8", "--initial", "delay-line", "--state", "500"],
         ["export", "no-such-file", "x.onnx"],
         ["train", "--out", "no/such/folder/x.npz"],
         ["eval", "no-such-file"],
