@@ -43,11 +43,24 @@ PROVENANCE = (
     "runs); 51 members with r = 0.15 and the majority were the best of seven settings and three scores on the "
     "validation part (86.0 against 85.6). Three runs of that made 85.18; two more were added then. The published "
     "number there is a validation accuracy, ours the test part's.",
-    "Sequential MNIST: rows of bits through a fixed random expansion; ν, γ and widths from about 35 short trainings "
-    "on a quarter of the training part, on its validation part. 1024 neurons were 4 points better there than the 512 "
-    "taken, none came near the published accuracy of 1875. Looked for in vain: winners by the last step, smaller and "
-    "larger batches, wider expansions, an error that goes back 1 to 14 steps only, votes that must exceed a "
-    "threshold.",
+    "Sequential MNIST, third version: the initial weights are structured, a tapped delay line that holds 40 features "
+    "of each of the 28 rows; the publication's are not known to be, so the two numbers are not like for like. What "
+    "the rule then learns is the top layer: the state's counters start at their end and take steps too, but of their "
+    "weights none had flipped where that was looked at, after four epochs on a quarter of the data, and a few flips "
+    "break the line: in the sixth epoch it is gone (10 % on the validation part; counters that start at 200 or 1000 "
+    "of 16,383 break it in the first epoch). So it is an echo-state network whose readout is trained by the rule, and"
+    " the table's accuracy is that of the epoch before, which validates best; ν of 0.001 and of 0.01 made the same "
+    "curve, and 0 saves the time. Features, margin, p_r, the spread of the top layer's counters and widths come from "
+    "about 85 trainings of one or two layers on such features and of the line itself, on the validation part. The "
+    "spread matters most: where nearly all inputs are the same in all samples, small counters flip together, and a "
+    "plain 784-512-512 network stands at 10 % for three epochs (half the data, ten epochs: 89.8 with the usual start,"
+    " 93.1 with 64 to 128). A line of the bare bits is linear in them and stays near 92. No test accuracy was seen "
+    "before.",
+    "Sequential MNIST from a random start (one run, once version 2 of the above): rows of bits through a fixed random "
+    "expansion; ν, γ and widths from about 35 short trainings on a quarter of the training part, on its validation "
+    "part. 1024 neurons were 4 points better there than the 512 taken, none came near the published accuracy of 1875. "
+    "Looked for in vain: winners by the last step, smaller and larger batches, wider expansions, an error that goes "
+    "back 1 to 14 steps only, votes that must exceed a threshold.",
     "Straight-through baselines: one learning rate for all, not tuned, so they are no statement about what such a "
     "network can reach.",
     "One setting varied: one run a point so far, so steps of less than about a point mean nothing.",
@@ -369,7 +382,33 @@ SERIES_HARDWARE = [
 SEQUENTIAL = [
     Experiment(
         name="sequential-mnist",
-        about="Sequential MNIST, 28 rows, 512 state neurons, BEP-TT",
+        about="Sequential MNIST, 28 rows, 2408 state neurons, delay line at the start, BEP-TT",
+        section="Sequential MNIST (BEP-TT)",
+        data={"name": "mnist", "steps": 28, "copies": 2},
+        rule="recurrent",
+        network={
+            # 40 features of each of 28 steps, and the 28 bits of three steps before, all twice.
+            "layers": [0, 2 * (40 * 28 + 28 * 3), 512],
+            "window": 28,
+            "initial": "delay-line",
+            "context": 4,
+            "taps": 5,
+            "spread": 64,
+            "margin_ratio": 0.1,
+            "gate_ratio": 0.0,
+            "reinforcement_ratio": 1.0,
+            "ranking": "last",
+            "group": 16,
+        },
+        batch=100,
+        epochs=6,
+        version=3,
+        published=95.0,
+        bar=93.0,
+    ),
+    Experiment(
+        name="sequential-mnist-random",
+        about="Sequential MNIST, 28 rows, 512 state neurons, random start, BEP-TT",
         section="Sequential MNIST (BEP-TT)",
         data={"name": "mnist", "steps": 28, "width": 256},
         rule="recurrent",
@@ -378,8 +417,7 @@ SEQUENTIAL = [
         epochs=15,
         version=2,
         published=95.0,
-        bar=93.0,
-    )
+    ),
 ]
 
 
