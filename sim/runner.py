@@ -107,7 +107,8 @@ def build_model(component: wiring.Component | str, *, sources: Sequence[Path] = 
     # What runs once, at the start, takes most of the compiler's time where anything is optimised.
     effort = f"OPT_FAST={'-O2' if optimize else '-O1'} OPT_GLOBAL=-O1 OPT_SLOW=-O0"
     if spare:
-        options += ["-I..", *(option for name in spare for option in ("-v", f"../{name}"))]
+        options += ["-I..", "-Wno-MODDUP", "-Wno-SPECIFYIGN"]
+        options += [option for name in spare for option in ("-v", name)]
     if not waves:
         options.append("--no-public-flat-rw")
     if timing:

@@ -69,7 +69,7 @@ def to_verilog(module: dict, name: str = "top") -> str:
             raise ValueError(f"port {port} must have one bit, not {len(content['bits'])}")
         names[content["bits"][0]] = port
     lines = [f"module {name} ({', '.join(module['ports'])});"]
-    lines += [f"  {content['direction']} {port};" for port, content in module["ports"].items()]
+    lines += [f"  inout {port};" for port in module["ports"]]  # as the pads are
     nets = {bit for cell in module["cells"].values() for bits in cell["connections"].values() for bit in bits}
     for net in sorted(net for net in nets if isinstance(net, int) and net not in names):
         names[net] = f"n{net}"
@@ -89,6 +89,8 @@ def to_verilog(module: dict, name: str = "top") -> str:
 
 def _literal(value: str) -> str:
     # Yosys ends strings that look like bits with a blank.
+    if re.fullmatch("[01]+", value):
+        return f"{len(value)}'h{int(value, 2):x}"
     if re.fullmatch("[01xz]+", value):
         return f"{len(value)}'b{value}"
     return f'"{value[:-1] if re.fullmatch("[01xz]+ +", value) else value}"'

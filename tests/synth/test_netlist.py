@@ -100,11 +100,11 @@ def test_verilog_has_the_same_cells_on_the_same_nets():
                     "connections": {"A0": [2], "C": [7, "1", 8, "x"], "COUT": ["x"], "S0": [3]},
                     "port_directions": {"A0": "input", "C": "input", "COUT": "output", "S0": "output"}}}}
     assert to_verilog(module) == """module top (clk, pin);
-  input clk;
+  inout clk;
   inout pin;
   wire n7;
   wire n8;
-  CCU2C #(.INIT0(4'b0110), .INJECT1_0("NO"), .CEMUX("1")) c1 (.A0({clk}), .C({1'bx, n8, 1'b1, n7}), .S0({pin}));
+  CCU2C #(.INIT0(4'h6), .INJECT1_0("NO"), .CEMUX("1")) c1 (.A0({clk}), .C({1'bx, n8, 1'h1, n7}), .S0({pin}));
 endmodule
 """
     ports["clk"]["bits"] = [2, 4]

@@ -1,8 +1,11 @@
-"""The iCEBreaker's design in simulation, at the pins of the FPGA: as it is synthesised, and what comes of that."""
+"""The iCEBreaker's design in simulation, at the pins of the FPGA: as it is synthesised, and what comes of that. Of the
+ECP5 a small array, with all that the family's synthesis does: block RAM, LUT RAM, trimmed carries."""
 
+import dataclasses
 import re
 
 import pytest
+from bitprop.hw.config import ArrayConfig
 from bitprop.sim.runner import CELLS, run_bench
 from bitprop.synth.boards import find_board
 from bitprop.synth.build import plan
@@ -23,8 +26,14 @@ def test_design_trains_through_its_uart():
         parameters=bench_parameters(board, batches=(32, 7, 1, 20, 5, 32), rounds=2))
 
 
-def test_netlist_does_the_same():
-    done = check_netlist(find_board("icebreaker"))
+SMALL = dataclasses.replace(
+    find_board("ulx3s-25f"), name="ulx3s-25f-small", clock_hz=50_000_000,
+    config=ArrayConfig(rows=8, tiles=64, counter_words=1024, scan_ahead=2, pipelined=True))
+
+
+@pytest.mark.parametrize("board", [find_board("icebreaker"), SMALL], ids=lambda board: board.name)
+def test_netlist_does_the_same(board):
+    done = check_netlist(board)
     assert (done.trained, done.inferred) == (37, 7) and done.row_updates > 100 and done.counters == 37 * 20 + 20 * 18
 
 
