@@ -12,7 +12,7 @@ from .boards import BOARDS, Board, Device
 
 __all__ = ["BlockUse", "MemoryShape", "block_ram", "check_memory", "memories", "memory_use"]
 
-SPRAM_WIDTH = 16
+SPRAM_WIDTH, SPRAM_DEPTH = 16, 16384
 
 LUT_RAM_COST, BLOCK_COST = 6, 128
 """Of 16 × 4 bits in LUTs with their share of multiplexers, and of a block, in Yosys' choice between them."""
@@ -134,7 +134,8 @@ def memory_use(config: ArrayConfig, link: LinkConfig, family: str) -> BlockUse:
     if config.counter_memory == "spram":
         if family != "ice40":
             raise ValueError('counter_memory "spram" exists on the iCE40 UltraPlus only')
-        spram = _ceil(config.update_lanes * config.counter_bits, SPRAM_WIDTH)
+        spram = (_ceil(config.update_lanes * config.counter_bits, SPRAM_WIDTH)
+                 * _ceil(config.counter_words, SPRAM_DEPTH))
     return BlockUse(
         block_ram=sum(memory.count * block_ram(memory, family) for memory in memories(config, link)), spram=spram)
 
@@ -153,8 +154,8 @@ def check_memory(board: Board) -> None:
     use = memory_use(config, board.link, device.family)
     lines = [f"{board.title} ({device.name}) cannot hold this configuration: it takes {use.block_ram} block RAMs of "
              f"{device.block_ram}" + (f" and {use.spram} single-ported RAMs of {device.spram}" if use.spram else "")]
-    lines += [f"  {memory.name}: {memory.count} × {memory.width} bits × {memory.depth} words, "
-              f"{memory.count * block_ram(memory, device.family)} block RAMs"
+    lines += [f"  {memory.name}: {memory.count} × {memory.width} bits × {memory.depth} words, block RAMs: "
+              f"{memory.count * block_ram(memory, device.family)}"
               for memory in sorted(memories(config, board.link),
                                    key=lambda memory: -memory.count * block_ram(memory, device.family))]
     would = [f"{name}={value}" for name, value in _smaller(board)]

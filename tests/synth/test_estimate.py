@@ -101,10 +101,17 @@ def test_what_does_not_fit_is_named_with_what_would():
         check_memory(board)
     message = str(caught.value)
     assert "takes 79 block RAMs of 30" in message
-    assert "weights: 8 × 16 bits × 2048 words, 64 block RAMs" in message
+    assert "weights: 8 × 16 bits × 2048 words, block RAMs: 64" in message
     assert "What would fit: tiles=128" in message
     with pytest.raises(BuildError, match="cannot hold this configuration"):
         build(board)
+
+
+def test_single_ported_memory_has_so_many_words():
+    board = BOARDS["icebreaker"]
+    board = dataclasses.replace(board, config=dataclasses.replace(board.config, counter_words=65536))
+    with pytest.raises(ValueError, match="(?s)and 16 single-ported RAMs of 4\n.*What would fit: counter_words=16384"):
+        check_memory(board)
 
 
 def test_boards_that_would_do_are_named():
