@@ -12,12 +12,14 @@ The packets are described in `bitprop.hw.link.protocol`.
 
 from __future__ import annotations
 
+import errno
 import time
 from types import TracebackType
 from typing import Protocol
 
 import numpy as np
 import serial
+from serial.tools import list_ports
 
 from ..hw.config import ArrayConfig
 from ..hw.link.protocol import (
@@ -97,8 +99,8 @@ class SerialTransport:
         self.timeout = timeout
         try:
             self._serial = serial.serial_for_url(port, baudrate=baud, timeout=timeout)
-        except (serial.SerialException, ValueError) as error:
-            raise LinkError(f"cannot open {port}: {error}") from error
+        except (OSError, ValueError) as error:
+            raise LinkError(f"cannot open {port}: {_explain(error)}") from error
 
     def send(self, frame: bytes) -> None:
         self._serial.write(frame)
@@ -122,6 +124,23 @@ class SerialTransport:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def _explain(error: Exception) -> str:
+    """Why a port cannot be opened, in fewer words than pyserial's, and what could be."""
+    match getattr(error, "errno", None):
+        case errno.ENOENT | errno.ENODEV | errno.ENXIO:
+            reason = "there is no such port"
+        case errno.EACCES | errno.EPERM:
+            reason = "you may not use it (on many systems, users in the group dialout may)"
+        case errno.EBUSY:
+            reason = "another program uses it"
+        case errno.ENOTTY:
+            reason = "it is not a serial port"
+        case _:
+            reason = "it is not a serial port" if "Inappropriate ioctl" in str(error) else str(error)
+    ports = [found.device for found in list_ports.comports()]
+    return f"{reason}; serial ports here: {', '.join(ports) or 'none'}"
 
 
 class Device:
@@ -165,6 +184,9 @@ class Device:
             self.capabilities = Capabilities.unpack(self._request(Command.IDENTIFY))
         except FrameError as error:
             raise LinkError(str(error)) from error
+        except LinkError as error:
+            raise LinkError(f"no accelerator answers ({error}): is its bitstream loaded (bitprop program), and are "
+                            "port and baud rate right?") from error
         self.config = self.capabilities.array
         self._sequence = 1
         return self.capabilities

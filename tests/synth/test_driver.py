@@ -111,5 +111,7 @@ def test_foreign_device(port):
 
 
 def test_no_port():
-    with pytest.raises(LinkError, match="cannot open"):
+    with pytest.raises(LinkError, match="cannot open /dev/nothing-like-this: there is no such port; serial ports "):
         SerialTransport("/dev/nothing-like-this")
+    with pytest.raises(LinkError, match="cannot open /dev/null: it is not a serial port"):
+        SerialTransport("/dev/null")
