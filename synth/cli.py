@@ -1,7 +1,6 @@
 """Commands about boards: what there is, bitstreams, programming."""
 
 import json
-import subprocess
 from dataclasses import asdict
 from typing import Annotated
 
@@ -15,7 +14,7 @@ from .build import BuildError, build
 from .check import NetlistError, check_netlist
 from .estimate import memory_use
 from .report import BuildReport, table
-from .tools import ToolError, command
+from .tools import ToolError, run_visibly
 
 __all__ = ["app"]
 
@@ -31,13 +30,13 @@ def show_boards(as_json: Annotated[bool, typer.Option("--json", help="Print JSON
     if as_json:
         print(json.dumps([_describe(board) for board in BOARDS.values()], indent=2))
         return
-    output = Table("board", "device", "clock", "array", "counters", "block RAM", caption=(
-        "array: columns × samples × 16 × 16 bit operations a cycle; counters: updated a cycle"))
+    output = Table("board", "device", "clock", "bit operations", "counters", "block RAM",
+                   caption="bit operations, and counters updated, a cycle")
     for board in BOARDS.values():
         facts = _describe(board)
         output.add_row(
             board.name, board.device.name, f"{facts['clock_mhz']:g} MHz",
-            f"{board.config.columns} × {board.config.lanes}", str(board.config.update_lanes),
+            f"{facts['bit_ops']:,}", str(board.config.update_lanes),
             f"{facts['block_ram']} of {facts['block_ram_available']}")
     Console().print(output)
 
@@ -73,12 +72,10 @@ def program_board(
     """Load a board's bitstream over USB, building it first if need be."""
     report = _build(board, seeds=1, jobs=1)
     try:
-        loader = command("openfpgaloader")
+        status = run_visibly("openfpgaloader", "--board", find_board(board).loader_board,
+                             *(["--write-flash"] if flash else []), str(report.bitstream))
     except ToolError as error:
         _fail(str(error))
-    arguments = [loader, "--board", find_board(board).loader_board, *(["--write-flash"] if flash else []),
-                 str(report.bitstream)]
-    status = subprocess.run(arguments).returncode
     if status == 127:
         _fail("openFPGALoader needs libusb: `sudo apt install libusb-1.0-0`")
     if status:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["ToolError", "command", "run", "versions"]
+__all__ = ["ToolError", "command", "run", "run_visibly", "versions"]
 
 PROGRAMS = {
     # name: environment variable (as Amaranth has it), program, distribution
@@ -69,11 +69,11 @@ def run(tool: str, *arguments: str, folder: Path, log: Path, time_limit: float |
     Raises
     ------
     ToolError
-        It failed, or took more than `time_limit` seconds; the message has the end of the log.
+        It cannot be started, or failed, or took more than `time_limit` seconds; the message has the end of the log.
     """
     started = time.monotonic()
-    with open(log, "wb") as output, subprocess.Popen(
-            [command(tool), *arguments], cwd=folder, stdin=subprocess.DEVNULL, stdout=output,
+    with open(log, "wb") as output, _start(
+            tool, *arguments, cwd=folder, stdin=subprocess.DEVNULL, stdout=output,
             stderr=subprocess.STDOUT) as process:
         try:
             while True:
@@ -89,6 +89,28 @@ def run(tool: str, *arguments: str, folder: Path, log: Path, time_limit: float |
             raise
     if status:
         raise ToolError(f"{tool} failed with status {status}; {log} ends with:\n{_tail(log)}")
+
+
+def run_visibly(tool: str, *arguments: str) -> int:
+    """Run a tool that talks to the user itself; its exit status.
+
+    Raises
+    ------
+    ToolError
+        It cannot be started.
+    """
+    with _start(tool, *arguments) as process:
+        return process.wait()
+
+
+def _start(tool: str, *arguments: str, **options) -> subprocess.Popen:
+    program = command(tool)
+    try:
+        return subprocess.Popen([program, *arguments], **options)
+    except OSError as error:
+        chosen = PROGRAMS[tool][0]
+        raise ToolError(f"{tool} cannot be started: {program}: {error.strerror}" + (
+            f"; {chosen} names it" if os.environ.get(chosen) == program else "")) from None
 
 
 def _last_line(log: Path) -> str:

@@ -36,6 +36,7 @@ def built(monkeypatch):
     """What is checked is another matter here."""
     class Report:
         met = True
+        bitstream = "icebreaker.bin"
 
         def to_dict(self):
             return {"board": "icebreaker"}
@@ -61,3 +62,17 @@ def test_netlist_that_differs(call, built, monkeypatch):
     assert result.exit_code == 1
     assert json.loads(result.stdout)["netlist"] == {"equal": False, "difference": "sample 3 was predicted as 4"}
     assert "netlist" not in call("build", "--board", "icebreaker", "--json").stdout
+
+
+def test_loader_that_cannot_be_started_is_named(call, built, monkeypatch):
+    monkeypatch.setenv("OPENFPGALOADER", "/no/such/loader")
+    result = call("program", "--board", "icebreaker")
+    assert result.exit_code == 1
+    assert "openfpgaloader cannot be started: /no/such/loader: No such file" in result.output
+    assert "OPENFPGALOADER names it" in result.output
+
+
+def test_loader_that_finds_no_board(call, built, monkeypatch):
+    monkeypatch.setenv("OPENFPGALOADER", "false")
+    result = call("program", "--board", "icebreaker")
+    assert result.exit_code == 1 and "is the board plugged in" in result.output
