@@ -26,9 +26,9 @@ LIBRARIES = {"ice40": ("ice40/cells_sim.v",),
              "ecp5": ("ecp5/common_sim.vh", "ecp5/ccu2c_sim.vh", "ecp5/cells_ff.vh", "ecp5/cells_io.vh")}
 """Yosys' own models of primitives."""
 
-OUR_CELLS = {"SB_LUT4": "LUT4", "LUT4": "LUT4", "SB_IO": "SB_IO", "SB_PLL40_CORE": "pll", "SB_PLL40_PAD": "pll",
-             "EHXPLLL": "pll", "TRELLIS_IO": "TRELLIS_IO", "DP16KD": "DP16KD"}
-"""Those that Yosys has no model of, or none that Verilator takes well, with the file in `sim/cells`."""
+OUR_CELLS = {"SB_LUT4": "LUT4", "LUT4": "LUT4", "SB_RAM40_4K": "SB_RAM40_4K", "DP16KD": "DP16KD", "SB_IO": "SB_IO",
+             "TRELLIS_IO": "TRELLIS_IO", "SB_PLL40_CORE": "pll", "SB_PLL40_PAD": "pll", "EHXPLLL": "pll"}
+"""Those that Yosys has no model of, or none that Verilator takes well, or a kinder one; the file in `sim/cells`."""
 
 
 class NetlistError(AssertionError):
