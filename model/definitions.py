@@ -38,11 +38,14 @@ PROVENANCE = (
     "points); GunPointOldVersusYoung winners by the last step (92.3 to 93.7). For JapaneseVowels, Earthquakes, Sony "
     "and ProximalCorrect nothing was better. One setting serves all folds of a set, so samples of one fold's test "
     "part took part in choosing it in another fold. All 14 published sets are run, none is left out.",
-    "Local rule: published settings and the published score, the last epoch's. Not so on Fashion-MNIST, third "
+    "Local rule: published settings and the published score, the last epoch's. Not so on Fashion-MNIST, fourth "
     "version: the published 85 members made 84.8 on the test part (one run, best epoch), 51 members 85.1 (three "
     "runs); 51 members with r = 0.15 and the majority were the best of seven settings and three scores on the "
-    "validation part (86.0 against 85.6). Three runs of that made 85.18; two more were added then. The published "
-    "number there is a validation accuracy, ours the test part's.",
+    "validation part (86.0 against 85.6), and five runs of 25 epochs made 85.17. None of 16 more settings was better "
+    "there than by chance (spread of the first counters, p_r, r, γ and its schedule, batch, 40 and 60 epochs). So the"
+    " settings stayed and the amount of training was made the published one: 50 epochs, and 59,000 of the 60,000 "
+    "samples to train on, since the majority takes nothing from the validation part. That was decided after the 85.17"
+    " was known and before any run of it. The published number is a validation accuracy, ours the test part's.",
     "Sequential MNIST, third version: the initial weights are structured, a tapped delay line that holds 40 features "
     "of each of the 28 rows; the publication's are not known to be, so the two numbers are not like for like. What "
     "the rule then learns is the top layer: the state's counters start at their end and take steps too, but of their "
@@ -273,13 +276,12 @@ LOCAL = [
         85.2,
         name="fashion-local-255",
         about="Fashion-MNIST, 255-255, local rule",
-        data={"name": "fashion-mnist"},
+        data={"name": "fashion-mnist", "validation": 1_000},
         network={"layers": [0, 255, 255], "group": 51, "margin_ratio": 0.15},
         votes=10,
         score="majority",
         seeds=FIVE,
-        epochs=25,
-        version=3,
+        version=4,
         group=None,
         value=None,
     ),
