@@ -51,7 +51,7 @@ class ArrayConfig:
     program_words
         Depth of the program memory: the records of the sequencer and the prototypes.
     scan_ahead
-        Rows that the search for updates may run ahead of the updates.
+        Rows that the search for updates may run ahead of the updates; 1 where the array has one sample.
     fan_in
         Widest layer input that the sums have room for.
     classes
@@ -113,6 +113,9 @@ class ArrayConfig:
         if self.counter_memory == "spram" and self.update_lanes * self.counter_bits > 64:
             raise ValueError("counter_memory \"spram\" is 64 bits wide, not "
                              f"{self.update_lanes} counters of {self.counter_bits} bits")
+        if self.listed and self.scan_ahead > 1:
+            # The list holds the row in work and the next.
+            raise ValueError(f"scan_ahead must be 1 where the array has one sample, not {self.scan_ahead}")
 
     @property
     def samples(self) -> int:
@@ -138,6 +141,11 @@ class ArrayConfig:
     def row_words(self) -> int:
         """Most counter words in a row."""
         return -(-self.fan_in // self.update_lanes)
+
+    @property
+    def block_width(self) -> int:
+        """Bits of a number of blocks of 16 rows."""
+        return (-(-self.fan_in // TILE)).bit_length()
 
     @property
     def update_words(self) -> int:
