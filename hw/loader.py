@@ -89,7 +89,7 @@ class Loader(wiring.Component):
         operand_base, verdict_base = Signal(operand_shape), Signal(verdict_shape)
         word = Signal(8)
         target = Signal(range(256))
-        fetch = Signal(range(config.program_words))
+        fetch, wanted = Signal(range(config.program_words)), Signal(range(config.program_words))
         column, lane = self.column, self.lane
         part_bits = ceil_log2(config.update_words)
         sample_word = self.i_sample.payload
@@ -99,9 +99,10 @@ class Loader(wiring.Component):
         ]
         # The program port is the record reader's but for the prototypes.
         fetching = Signal()
+        m.d.comb += wanted.eq(fetch)
         m.d.comb += [
             self.program.request.eq(record.program.request | fetching),
-            self.program.address.eq(Mux(fetching, fetch, record.program.address)),
+            self.program.address.eq(Mux(fetching, wanted, record.program.address)),
             record.program.grant.eq(self.program.grant & ~fetching),
             record.program.data.eq(self.program.data),
         ]
@@ -141,13 +142,15 @@ class Loader(wiring.Component):
                 with m.If(self.program.grant):
                     m.next = "target"
             with m.State("target"):
-                # The word is here for one cycle; if it cannot be written, it is fetched again.
+                # The word is here for one cycle; if it cannot be written, it is fetched again, else the next.
                 m.d.comb += [
                     self.operand.eq(1), self.data.eq(self.program.data),
-                    self.address.eq(operand_base + header.targets + target)]
-                m.next = "fetch"
+                    self.address.eq(operand_base + header.targets + target), fetching.eq(1)]
+                with m.If(~self.program.grant):
+                    m.next = "fetch"
                 with m.If(self.ready):
-                    m.d.sync += [target.eq(target + 1), fetch.eq(fetch + 1)]
+                    m.d.comb += wanted.eq(fetch + 1)
+                    m.d.sync += [target.eq(target + 1), fetch.eq(wanted)]
                     with m.If(target == header.target_words):
                         m.next = "sample"
             with m.State("sample"):
