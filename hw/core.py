@@ -22,7 +22,7 @@ from .replay import ReplayMemory
 from .results import Results
 from .sequencer import Sequencer
 from .updater import Updater
-from .weights import WeightMemory
+from .weights import WeightMemory, registered
 
 __all__ = ["Core"]
 
@@ -30,9 +30,10 @@ __all__ = ["Core"]
 class Core(wiring.Component):
     """Trains and runs binary networks; members: see `ports.CoreSignature`.
 
-    Of batch b the array makes forward phases, logits and backward phases; then the updater moves the counters of the
-    rows that won, first layer first, while the array goes on with batch b + 1 in the blocks of rows of that layer that
-    the updater has left. Its other layers wait until all is updated.
+    Of batch b the array makes forward phases, logits and backward phases. The updater moves the counters of the rows
+    that won, first layer first: beginning while the array still votes on that layer, if a group is a block of 16 rows,
+    and going on while the array works on batch b + 1 in the blocks that the updater has left. The other layers of
+    b + 1 wait until all is updated.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -53,7 +54,7 @@ class Core(wiring.Component):
             wiring.connect(m, unit.program, getattr(program, f"port_{client}"))
 
         # Host side.
-        batch_pending = Signal()
+        batch_pending, learned = Signal(), Signal()
         update_pending, update_busy = Signal(), Signal()
         m.d.comb += [
             self.i_program.ready.eq(self.idle),
@@ -61,8 +62,9 @@ class Core(wiring.Component):
             program.address.eq(self.i_program.payload.address),
             program.data.eq(self.i_program.payload.data),
             self.idle.eq(~(sequencer.running | results.busy | update_busy)),
-            update_busy.eq(sequencer.trained | update_pending | updater.busy),
-            batch_pending.eq(sequencer.running | results.busy | sequencer.trained | update_pending),
+            learned.eq(sequencer.classified & sequencer.learning),
+            update_busy.eq(learned | update_pending | updater.busy),
+            batch_pending.eq(sequencer.running | results.busy | learned | update_pending),
         ]
         wiring.connect(m, flipped(self.i_sample), loader.i_sample)
         wiring.connect(m, flipped(self.i_run), sequencer.i_run)
@@ -73,11 +75,11 @@ class Core(wiring.Component):
 
         # A batch: array, results, update. The next may enter the array while this one is updated.
         count, time = Signal(6), Signal(8)
-        update_time, update_parity, parity = Signal(8), Signal(), Signal()
-        run_taken = Signal()
+        update_phase, update_parity, parity = Signal(8), Signal(), Signal()
+        run_taken, overtaken = Signal(), Signal()  # The batch being updated is not the one in the array.
         m.d.comb += [
             run_taken.eq(self.i_run.valid & self.i_run.ready),
-            sequencer.hold.eq(~loader.loaded | results.busy | (updater.busy & ~updater.updating)),
+            sequencer.hold.eq(~loader.loaded | (updater.busy & ~updater.updating)),
             sequencer.first_phase.eq(loader.header.first_phase),
             sequencer.passes.eq(loader.passes),
             sequencer.parity.eq(loader.parity),
@@ -93,24 +95,28 @@ class Core(wiring.Component):
             sequencer.results_busy.eq(results.busy),
             loader.taken.eq(run_taken),
             loader.running.eq(sequencer.running),
-            loader.update_busy.eq(update_busy),
+            loader.update_busy.eq(update_busy & overtaken),
             results.start.eq(sequencer.classified),
             results.count.eq(count),
             results.address.eq(sequencer.result_address),
             results.frame.eq(loader.header.verdict_frame),
-            updater.start.eq(update_pending & ~results.busy & ~updater.busy),
+            updater.start.eq(update_pending & results.complete & ~updater.busy),
             updater.hold.eq(batch_pending),
-            updater.time.eq(update_time),
+            updater.phase.eq(update_phase),
             updater.parity.eq(update_parity),
+            updater.voting.eq(sequencer.voting),
+            updater.voted.eq(sequencer.voted),
+            updater.pause.eq(results.query),
             updater.triggered.eq(results.triggered),
             results.rotate.eq(updater.rotate),
         ]
         with m.If(run_taken):
+            m.d.sync += overtaken.eq(update_busy)
             m.d.sync += [count.eq(self.i_run.payload.count), time.eq(self.i_run.payload.time), parity.eq(loader.parity)]
         with m.If(updater.start):
             m.d.sync += update_pending.eq(0)
-        with m.If(sequencer.trained):
-            m.d.sync += [update_pending.eq(1), update_time.eq(time), update_parity.eq(parity)]
+        with m.If(learned):
+            m.d.sync += [update_pending.eq(1), update_phase.eq(-time), update_parity.eq(parity)]
 
         # Control bus of the columns.
         control = Signal(control_layout(config))
@@ -195,13 +201,10 @@ class Core(wiring.Component):
         ]
 
         # Statistics.
-        working = Signal()
-        m.d.comb += working.eq(~self.idle)
-        events = dict.fromkeys(STATISTICS, 0) | {
-            "forward": sequencer.forward, "backward": sequencer.backward,
-            "update": working & ~sequencer.forward & ~sequencer.backward & update_busy,
-            "stall": working & ~sequencer.forward & ~sequencer.backward & ~update_busy,
-            "update_busy": update_busy,
+        others = ~(self.idle | sequencer.forward | sequencer.backward)
+        phases = {"forward": sequencer.forward, "backward": sequencer.backward, "update": others & update_busy,
+                  "stall": others & ~update_busy}
+        events = {name: registered(m, event) for name, event in phases.items()} | {
             "samples": Mux(run_taken, self.i_run.payload.count, 0),
             "triggered": self.o_result.valid & self.o_result.ready & self.o_result.payload.triggered,
             "row_updates": updater.updated, "saturations": updater.lost,

@@ -8,11 +8,10 @@ from .config import TILE, ArrayConfig
 
 __all__ = ["STATISTICS", "CoreSignature"]
 
-STATISTICS = ("forward", "backward", "update", "stall", "update_busy", "samples", "triggered", "row_updates",
-              "saturations")
+STATISTICS = ("forward", "backward", "update", "stall", "samples", "triggered", "row_updates", "saturations")
 """Names of the statistics counters, in order. The first four are cycles and share out every busy cycle: the
 array works forward (logits included), backward, stands still while counters are updated, or waits for anything
-else. `update_busy` counts the cycles in which the updater works, beside the array or not."""
+else."""
 
 
 class CoreSignature(wiring.Signature):

@@ -79,7 +79,7 @@ PHASE = {
 backward, classify, select, rank_write, rank_shift, tail, gate
     See `lane.PhaseLayout`. Backward takes tiles transposed.
 pass_major
-    All blocks of a pass before the next pass; needed where winners are selected.
+    All blocks of a pass before the next pass; needed where winners are selected, unless a group is a block.
 chase, settled
     A block of rows waits until the updater has left it; until it has left all layers.
 paired
@@ -295,7 +295,7 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
     })
     for layer in range(depth - 1, 0, -1):  # votes of layer + 1 for layer, numbered from 1
         phases.append(plain | {
-            "backward": 1, "select": 1, "pass_major": 1, "paired": 1,
+            "backward": 1, "select": 1, "pass_major": network.groups[layer - 1] != TILE, "paired": 1,
             "keep_value": 1, "keep_value_offset": activations[layer - 1],
             "keep_gate": layer > 1, "write_value": layer > 1, "write_paired": 1, "write_gate": layer > 1,
             "pair_offset": pairs[layer - 2] if layer > 1 else 0, "write_offset": pairs[layer - 2] if layer > 1 else 0,

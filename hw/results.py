@@ -1,12 +1,13 @@
-"""Reads a batch's results from the columns' verdict memories: out to the host, and the triggers to the updater."""
+"""Reads a batch's results from the columns' verdict memories: the triggers for the updater, then all to the host."""
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Module, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..model.config import MAX_BATCH
 from .column import reply_layout
 from .config import ArrayConfig
+from .weights import registered
 
 __all__ = ["Results"]
 
@@ -19,17 +20,19 @@ class Results(wiring.Component):
     start : In(1)
         Collect `count` results from address `address` on, `frame` further for each pass.
     busy : Out(1)
-        From the cycle after `start` until all results are out and `triggered` is complete.
+        From the cycle after `start` until all results are out.
+    complete : Out(1)
+        `triggered` is; not so from the cycle after `start` on, for some cycles a pass.
     query, address, column : Out
         What to ask of the columns.
     reply : In
         The answer, `config.reply_latency` cycles later.
     o : Out(stream)
-        See `ports.CoreSignature.o_result`. A stalled host holds the next batch's results back, and the update.
+        See `ports.CoreSignature.o_result`. A stalled host holds the next batch's results back.
     triggered : Out(32)
         Bit μ is set when sample μ triggered; 0 beyond the batch.
     rotate : In(1)
-        Turn `triggered` by one, down; after 32 times it is as it was.
+        Where samples are listed: turn `triggered` by one, down; after 32 times it is as it was.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -40,6 +43,7 @@ class Results(wiring.Component):
             "address": In(range(config.winner_words)),
             "frame": In(range(config.winner_words)),
             "busy": Out(1),
+            "complete": Out(1),
             "query": Out(1),
             "query_address": Out(range(config.winner_words)),
             "query_column": Out(range(max(2, config.columns))),
@@ -52,30 +56,59 @@ class Results(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        left = Signal(6)
-        places = Signal(range(MAX_BATCH + 1))
+        samples, latency = config.samples, config.reply_latency
+        left, places = Signal(6), Signal(range(MAX_BATCH + 1) if config.listed else signed(8))
+        address = self.query_address
         column, lane = self.query_column, Signal(range(max(2, config.lanes)))
         verdicts = Signal.like(self.reply.verdicts)
-        wait = Signal(range(config.reply_latency + 1))
-
-        def keep(triggered):
-            return [self.triggered.eq(Cat(self.triggered[1:], triggered)), places.eq(places - 1)]
-
+        wait = Signal(range(max(latency, 0 if config.listed else config.passes) + 1))
         m.d.comb += [
             self.o.payload.prediction.eq(verdicts[0].member),
             self.o.payload.triggered.eq(verdicts[0].up),
         ]
-        with m.If(self.rotate):
-            m.d.sync += self.triggered.eq(Cat(self.triggered[1:], self.triggered[0]))
+
+        triggered, enter, coming = Signal(samples * config.passes), Signal(), Signal(samples)
+        m.d.comb += self.triggered.eq(triggered)
+        with m.If(enter):
+            m.d.sync += [triggered.eq(Cat(triggered, coming)[samples:]), places.eq(places - samples)]
+        if config.listed:
+            # One comes with each result; beyond the batch there are none.
+            with m.Elif(self.rotate):
+                m.d.sync += triggered.eq(Cat(triggered[1:], triggered[0]))
+            m.d.comb += self.complete.eq(~self.busy)
+        else:
+            # They are asked for first, those of a pass at once. What lies beyond the batch is of another.
+            asked, missing, begin = Signal(), Signal(range(config.passes + 1)), Signal.like(address)
+            answered = asked
+            for _ in range(latency):
+                answered = registered(m, answered)
+            m.d.comb += [
+                enter.eq(answered), self.complete.eq(missing == 0),
+                coming.eq(Cat(self.reply.up[sample] & (places > sample) for sample in range(samples)))]
+            m.d.sync += missing.eq(missing - answered)
+
         with m.FSM():
             with m.State("idle"):
                 with m.If(self.start):
                     m.d.sync += [
-                        left.eq(self.count), places.eq(MAX_BATCH), column.eq(0), lane.eq(0),
-                        self.query_address.eq(self.address), self.busy.eq(1), wait.eq(config.reply_latency)]
-                    m.next = "ask"
+                        left.eq(self.count), lane.eq(0), column.eq(0), address.eq(self.address), self.busy.eq(1)]
+                    if config.listed:
+                        m.d.sync += [places.eq(MAX_BATCH), wait.eq(latency)]
+                        m.next = "ask"
+                    else:
+                        m.d.sync += [
+                            places.eq(self.count), wait.eq(config.passes - 1), missing.eq(config.passes),
+                            begin.eq(self.address)]
+                        m.next = "triggers"
+            if not config.listed:
+                with m.State("triggers"):
+                    m.d.comb += [self.query.eq(1), asked.eq(1)]
+                    m.d.sync += [address.eq(address + self.frame), wait.eq(wait - 1)]
+                    with m.If(wait == 0):
+                        m.d.sync += [address.eq(begin), wait.eq(latency)]
+                        m.next = "ask"
             with m.State("ask"):
-                m.d.comb += self.query.eq(1)
+                m.d.comb += self.query.eq(wait == latency)
                 m.d.sync += wait.eq(wait - 1)
                 with m.If(wait == 0):
                     m.d.sync += verdicts.eq(self.reply.verdicts)
@@ -83,20 +116,23 @@ class Results(wiring.Component):
             with m.State("emit"):
                 m.d.comb += self.o.valid.eq(1)
                 with m.If(self.o.ready):
-                    m.d.sync += [left.eq(left - 1), lane.eq(lane + 1), *keep(verdicts[0].up)]
+                    m.d.sync += [left.eq(left - 1), lane.eq(lane + 1)]
+                    if config.listed:
+                        m.d.comb += [enter.eq(1), coming.eq(verdicts[0].up)]
                     for number in range(config.lanes - 1):
                         m.d.sync += verdicts[number].eq(verdicts[number + 1])
                     with m.If(lane == config.lanes - 1):
-                        m.d.sync += [lane.eq(0), column.eq(column + 1), wait.eq(config.reply_latency)]
+                        m.d.sync += [lane.eq(0), column.eq(column + 1), wait.eq(latency)]
                         with m.If(column == config.columns - 1):
-                            m.d.sync += [column.eq(0), self.query_address.eq(self.query_address + self.frame)]
+                            m.d.sync += [column.eq(0), address.eq(address + self.frame)]
                         m.next = "ask"
                     with m.If(left == 1):
-                        m.next = "pad"
-            with m.State("pad"):
-                with m.If(places == 0):
+                        m.next = "over"
+            with m.State("over"):
+                over = places == 0 if config.listed else 1
+                if config.listed:
+                    m.d.comb += enter.eq(~over)
+                with m.If(over):
                     m.d.sync += self.busy.eq(0)
                     m.next = "idle"
-                with m.Else():
-                    m.d.sync += keep(0)
         return m

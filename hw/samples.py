@@ -48,9 +48,12 @@ class Samples(wiring.Component):
         Give the next sample.
     last : Out(1)
         With `next`: it is the row's last; the first comes after it.
-    sample, up : Out
-        Number of the sample given, and whether it steps up; from the cycle after `next` until the next.
-    write, write_sample, write_up, write_place : In
+    sample, up, turn : Out
+        Number of the sample given, whether it steps up, and its turn of reinforcement (see `updater`), which is `phase`
+        less its number; from the cycle after `next` until the next.
+    phase : In(8)
+        With `take`. Only where samples are not listed.
+    write, write_sample, write_up, write_turn, write_place : In
         Put a sample in the list, at (place, half). Only where samples are listed.
     """
 
@@ -63,10 +66,13 @@ class Samples(wiring.Component):
             "last": Out(1),
             "sample": Out(range(MAX_BATCH)),
             "up": Out(1),
+            "turn": Out(8),
         }
         if config.listed:
-            members |= {"write": In(1), "write_sample": In(range(MAX_BATCH)), "write_up": In(1),
+            members |= {"write": In(1), "write_sample": In(range(MAX_BATCH)), "write_up": In(1), "write_turn": In(8),
                         "write_place": In(range(2 * MAX_BATCH))}
+        else:
+            members["phase"] = In(8)
         super().__init__(members)
 
     def elaborate(self, platform):
@@ -80,24 +86,28 @@ class Samples(wiring.Component):
     def _from_mask(self, m: Module):
         # The next sample is known before it is asked for.
         row, head, rest = Signal(SampleLayout(self.config)), Signal(_Head), Signal(MAX_BATCH)
+        phase = Signal(8)
         following, others = take_first(m, rest, row.up)
         m.d.comb += self.last.eq(head.last)
         with m.If(self.next):
-            m.d.sync += [self.sample.eq(head.sample), self.up.eq(head.up), head.eq(following), rest.eq(others)]
+            m.d.sync += [
+                self.sample.eq(head.sample), self.up.eq(head.up), self.turn.eq(phase - head.sample),
+                head.eq(following), rest.eq(others)]
             with m.If(head.last):
                 m.d.sync += [head.eq(row.first), rest.eq(row.rest)]
         with m.If(self.take):
-            m.d.sync += [row.eq(self.i), head.eq(self.i.first), rest.eq(self.i.rest)]
+            m.d.sync += [row.eq(self.i), head.eq(self.i.first), rest.eq(self.i.rest), phase.eq(self.phase)]
 
     def _from_list(self, m: Module):
         m.submodules.memory = memory = Memory(
-            shape=data.StructLayout({"sample": range(MAX_BATCH), "up": 1}), depth=2 * MAX_BATCH, init=[],
+            shape=data.StructLayout({"sample": range(MAX_BATCH), "up": 1, "turn": 8}), depth=2 * MAX_BATCH, init=[],
             attrs={"no_rw_check": 1, "ram_style": "block"})
         write, read = memory.write_port(), memory.read_port()
         place, row = Signal(range(MAX_BATCH)), Signal(SampleLayout(self.config))
         m.d.comb += [
             write.en.eq(self.write), write.addr.eq(self.write_place),
             write.data.sample.eq(self.write_sample), write.data.up.eq(self.write_up),
+            write.data.turn.eq(self.write_turn), self.turn.eq(read.data.turn),
             read.en.eq(self.next), read.addr.eq(Cat(place, row.half)),
             self.sample.eq(read.data.sample), self.up.eq(read.data.up),
             self.last.eq(place == row.count),

@@ -5,7 +5,7 @@ make a mask over the batch, or a list; rows that nobody won are dropped. So all 
 together, and its counters are read and written once.
 """
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
@@ -33,6 +33,10 @@ class RowScan(wiring.Component):
     -------
     start : In(1)
         Scan the layer described by `rows` … `tile` (see `program.LAYER`), which must be still until done.
+    pause : In(1)
+        Ask nothing.
+    voting, voted : In
+        While `voting`, only rows of the blocks below `voted` have winners.
     triggered : In(32)
         Samples that update. Where they are listed, only bit 0 counts, and `rotate` asks for the next sample's.
     busy : Out(1)
@@ -41,7 +45,9 @@ class RowScan(wiring.Component):
         What to ask of the columns.
     reply : In
         The answer, `config.reply_latency` cycles later.
-    write, write_sample, write_up, write_place : Out
+    phase : In(8)
+        See `Updater`.
+    write, write_sample, write_up, write_turn, write_place : Out
         To the list of samples, where there is one.
     o : Out(stream of RowLayout)
         Rows with at least one sample, ascending.
@@ -59,11 +65,16 @@ class RowScan(wiring.Component):
             "words": In(range(config.row_words)),
             "tile": In(range(config.tiles)),
             "tile_block_step": In(range(config.tiles)),
+            "pause": In(1),
+            "phase": In(8),
+            "voting": In(1),
+            "voted": In(config.block_width),
             "triggered": In(MAX_BATCH),
             "rotate": Out(1),
             "write": Out(1),
             "write_sample": Out(range(MAX_BATCH)),
             "write_up": Out(1),
+            "write_turn": Out(8),
             "write_place": Out(range(2 * MAX_BATCH)),
             "busy": Out(1),
             "query": Out(1),
@@ -89,8 +100,9 @@ class RowScan(wiring.Component):
         begin, last_pass = Signal(), Signal()
         m.d.comb += [
             last_pass.eq(pass_ == config.passes - 1),
-            begin.eq(asking & (pass_ == 0) & (under_way != ahead)),
-            self.query.eq(begin | (asking & (pass_ != 0))),
+            begin.eq(asking & (pass_ == 0) & (under_way != ahead) & ~self.pause
+                     & (~self.voting | (row[4:] < self.voted))),
+            self.query.eq(begin | (asking & (pass_ != 0) & ~self.pause)),
             self.address.eq(address),
             self.member.eq(member),
         ]
@@ -128,8 +140,13 @@ class RowScan(wiring.Component):
                 some.eq(following != 0),
                 found.samples.count.eq(following - 1), found.samples.half.eq(half),
             ]
+            # A row's turns begin one before the last row's.
+            turn = Signal(8)
+            m.d.comb += self.write_turn.eq(turn)
+            with m.If(self.start):
+                m.d.sync += turn.eq(self.phase)
             with m.If(valid):
-                m.d.sync += sample.eq(sample + 1)
+                m.d.sync += [sample.eq(sample + 1), turn.eq(turn + Mux(last, MAX_BATCH - 2, -1))]
             with m.If(self.write):
                 m.d.sync += following.eq(following + 1)
             with m.If(taken | dropped):

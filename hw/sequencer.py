@@ -62,6 +62,9 @@ class Sequencer(wiring.Component):
         It learns.
     classified, trained : Out(1)
         One cycle: the batch's results, its winners are complete.
+    voting, voted : Out
+        Between these two, of a batch that learns: the winners of the layer next to the input are complete in the blocks
+        below `voted`.
     result_address : Out
         With `classified`: where the results begin in the verdict memory.
     forward, backward : Out(1)
@@ -83,7 +86,7 @@ class Sequencer(wiring.Component):
             "rank_frame": In(range(config.rank_words)),
             "verdict_frame": In(range(config.winner_words)),
             "update_busy": In(1),
-            "update_block": In(8),
+            "update_block": In(config.block_width),
             "results_busy": In(1),
             "tile": Out(range(config.tiles)),
             "transpose": Out(1),
@@ -97,6 +100,8 @@ class Sequencer(wiring.Component):
             "classified": Out(1),
             "result_address": Out(range(config.winner_words)),
             "trained": Out(1),
+            "voting": Out(1),
+            "voted": Out(config.block_width),
             "forward": Out(1),
             "backward": Out(1),
         })
@@ -118,9 +123,9 @@ class Sequencer(wiring.Component):
         phase = draining = record.o
         early = config.pipelined
         if early:
-            names = ("backward", "classify", "select", "rank_write", "rank_shift", "gate", "last_rows", "write_value",
-                     "write_paired", "write_gate", "pair_offset", "write_offset", "rank", "group", "verdict", "replay",
-                     "replay_region")
+            names = ("backward", "classify", "select", "pass_major", "rank_write", "rank_shift", "gate", "last_rows",
+                     "write_value", "write_paired", "write_gate", "pair_offset", "write_offset", "rank", "group",
+                     "verdict", "replay", "replay_region", "end")
             draining = Signal(data.StructLayout({name: record.fields[name].shape for name in names}))
         wiring.connect(m, wiring.flipped(self.program), record.program)
         passes, parity = Signal.like(self.passes), Signal()
@@ -148,7 +153,9 @@ class Sequencer(wiring.Component):
             last_pass.eq(pass_ + 1 == passes),
         ]
         sum_cycles = config.read_latency + Column.sum_delay
-        flush_cycles = sum_cycles + config.rows + 6 + 2 * config.columns + config.lanes + config.bus_delay
+        # Until the first column has written all; then the others follow, and their signs go to the replay memory.
+        settling = 2 * config.columns + config.lanes + config.bus_delay
+        flush_cycles = sum_cycles + config.rows + 6 + settling
         flush = Signal(range(flush_cycles + 1))
         # The phase is the last; with early records: it was; the record read is not in use yet; one is in use.
         ending, closing, unread, begun = Signal(), Signal(), Signal(), Signal()
@@ -157,7 +164,7 @@ class Sequencer(wiring.Component):
         # What the drain needs to know of a job, kept from its last word until its sums come out.
         job = Signal(data.StructLayout({
             "operand": operand_shape, "rank": rank_shape, "verdict": verdict_shape, "sample": 6, "block": words_shape,
-            "last": 1, "lower": 1}))
+            "last": 1, "lower": 1, "final": 1}))
         summed = Signal()
 
         def rewind():
@@ -184,9 +191,10 @@ class Sequencer(wiring.Component):
                     m.d.comb += record.start.eq(~ending)
                     m.d.sync += [closing.eq(ending), unread.eq(~ending)]
 
+        classified = Signal()  # and the batch goes on
         m.d.sync += [
             issue.compute.eq(0), issue.last.eq(0), issue.aux_value.eq(0), issue.aux_gate.eq(0),
-            query.label.eq(0), self.classified.eq(0), self.trained.eq(0),
+            query.label.eq(0), self.classified.eq(classified), self.trained.eq(0),
             pause.eq(pause - (pause != 0)), flush.eq(flush - (flush != 0)),
         ]
         with m.FSM():
@@ -224,6 +232,7 @@ class Sequencer(wiring.Component):
                         query.label.eq(phase.classify),
                         job.operand.eq(operand_base), job.rank.eq(rank_base), job.verdict.eq(verdict_base),
                         job.sample.eq(sample), job.block.eq(block), job.last.eq(last_block), job.lower.eq(lower),
+                        job.final.eq(last_pass),
                     ]
                     with m.If(phase.keep_value):
                         m.next = "value"
@@ -254,23 +263,26 @@ class Sequencer(wiring.Component):
                 over = closing if early else ending
                 with m.If(over & (flush == 0)):
                     m.d.sync += [
-                        self.classified.eq(draining.classify), self.running.eq(0), self.trained.eq(self.learning)]
+                        self.classified.eq(draining.classify), self.running.eq(0), self.trained.eq(self.learning),
+                        self.voting.eq(0)]
                     m.next = "idle"
                 if early:
                     # What the first pass left is there, if there is another; its next sums come after the last's.
-                    with m.If(~over & ~record.busy & ((flush == 0) | ((flush < sum_cycles) & (passes != 1)))):
+                    first_ready = (flush == 0) | ((flush < settling + sum_cycles) & (passes != 1))
+                    with m.If(~over & ~record.busy & first_ready):
                         m.next = "load"
                 else:
                     with m.Elif(flush == 0):
-                        m.d.sync += self.classified.eq(draining.classify)
+                        m.d.comb += classified.eq(draining.classify)
                         m.d.comb += record.start.eq(1)
                         m.next = "load"
         m.d.comb += record.base.eq(Mux(self.running, phase.next, self.first_phase))
         if early:
-            with m.If(unread & ~record.busy & (flush == 0)):
+            with m.If(unread & ~record.busy & (flush <= settling)):
                 m.d.sync += [
                     *(draining[name].eq(phase[name]) for name in names), unread.eq(0), begun.eq(1),
-                    self.classified.eq(begun & draining.classify), self.result_address.eq(draining.verdict)]
+                    self.result_address.eq(draining.verdict)]
+                m.d.comb += classified.eq(begun & draining.classify)
             with m.If(closing):
                 m.d.sync += self.result_address.eq(draining.verdict)
         else:
@@ -330,7 +342,7 @@ class Sequencer(wiring.Component):
         begins, rows = [summed & upper], [drain.valid]
         verdicts, ends = [drain.valid & ~over & drain.group_last], [drain.valid & (row == TILE - 1)]
         for tokens in (begins, rows, verdicts, ends):
-            for _ in range(4):
+            for _ in range(3):
                 token = Signal()
                 m.d.sync += token.eq(tokens[-1])
                 tokens.append(token)
@@ -338,15 +350,17 @@ class Sequencer(wiring.Component):
             m.d.sync += drain.rank_address.eq(job.rank + draining.rank + (job.block << 4))
         with m.Elif(Mux(draining.backward, rows[1], rows[3])):
             m.d.sync += drain.rank_address.eq(drain.rank_address + 1)
-        with m.If(begins[3] & (job.block == 0)):
-            m.d.sync += drain.verdict_address.eq(job.verdict + draining.verdict)
+        # Blocks that do not follow one another have a group each.
+        with m.If(begins[3] & ((job.block == 0) | ~draining.pass_major)):
+            m.d.sync += drain.verdict_address.eq(job.verdict + draining.verdict + job.block)
         with m.Elif(verdicts[3]):
             m.d.sync += drain.verdict_address.eq(drain.verdict_address + 1)
-        m.d.comb += self.verdict_write.eq(verdicts[3] & (draining.select | draining.classify))
+        m.d.sync += self.verdict_write.eq(verdicts[2] & (draining.select | draining.classify))
 
         # Writes: the value word three, the gate word four cycles behind the sixteenth row. The job's place is kept
         # from a time when the next job has not begun to drain, nor its last words been issued.
-        late = Signal(data.StructLayout({"operand": operand_shape, "sample": 6, "block": words_shape}))
+        late = Signal(data.StructLayout({
+            "operand": operand_shape, "sample": 6, "block": words_shape, "final": 1}))
         with m.If(drain.valid & (row == (4 if config.rows == TILE else 8))):
             m.d.sync += [late[name].eq(job[name]) for name in late.shape().members]
         part_bits = ceil_log2(max(1, config.update_words))
@@ -357,9 +371,16 @@ class Sequencer(wiring.Component):
                              + Mux(paired, late.block, late.block >> 1)),
             write.odd.eq(ends[3] | (~draining.write_paired & late.block[0])),
         ]
+        with m.If(classified):
+            m.d.sync += [self.voting.eq(self.learning), self.voted.eq(0)]
+        with m.If(ends[3] & late.final & draining.end & ~draining.pass_major):
+            m.d.sync += self.voted.eq(late.block + 1)
+        # The loader writes when nothing else does, which it must know early in the cycle.
+        m.d.sync += [
+            write.value.eq(ends[2] & draining.write_value),
+            write.gate.eq(ends[3] & draining.write_gate),
+        ]
         m.d.comb += [
-            write.value.eq(ends[3] & draining.write_value),
-            write.gate.eq(ends[4] & draining.write_gate),
             write.copy.eq(write.value & draining.replay),
             self.copy.eq(write.copy),
             self.o_copy.word.eq(draining.replay_region + (late.block >> part_bits)),

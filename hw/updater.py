@@ -32,8 +32,13 @@ class Updater(wiring.Component):
     Members
     -------
     program : Out(ProgramPort)
-    start, time, parity : In
-        Update with the batch whose winners are complete: number of its first sample, and its parity.
+    start, phase, parity : In
+        Update with the batch whose triggers are known: its first sample has the number -`phase`. Sample μ reinforces in
+        row i, at its turn `phase` - i - μ, the counters whose place is equal to that turn modulo R.
+    voting, voted : In
+        The batch is still in the array, and only the blocks below `voted` of the layer next to the input have winners.
+    pause : In(1)
+        Ask nothing of the columns.
     triggered : In(32)
         Its samples that update; to be still while `busy`, but for `rotate`: see `Results`.
     verdict_frame, replay_stride : In
@@ -42,7 +47,7 @@ class Updater(wiring.Component):
         From the cycle after `start`, or after a row transfer was taken, until all is written.
     updating : Out(1)
         It is busy with a batch.
-    block : Out(8)
+    block : Out
         In the layer next to the input, the blocks of 16 rows below this one are complete.
     i_row, i_counter, o_counter
         See `ports.CoreSignature`. A row is taken while not busy and not `hold`.
@@ -67,15 +72,18 @@ class Updater(wiring.Component):
         super().__init__({
             "program": Out(ProgramPort(config)),
             "start": In(1),
-            "time": In(8),
+            "phase": In(8),
             "parity": In(1),
+            "voting": In(1),
+            "voted": In(config.block_width),
+            "pause": In(1),
             "triggered": In(MAX_BATCH),
             "rotate": Out(1),
             "verdict_frame": In(range(config.winner_words)),
             "replay_stride": In(8),
             "busy": Out(1),
             "updating": Out(1),
-            "block": Out(8),
+            "block": Out(config.block_width),
             "i_row": In(stream.Signature(data.StructLayout(
                 {"layer": 4, "row": 12, "first": 12, "words": 12, "write": 1}))),
             "i_counter": In(stream.Signature(signed(config.counter_bits))),
@@ -117,6 +125,7 @@ class Updater(wiring.Component):
             getattr(scan, name).eq(layer[name])
             for name in ("rows", "group", "verdict", "counter", "words", "tile", "tile_block_step")]
         m.d.comb += [
+            scan.pause.eq(self.pause), scan.voting.eq(self.voting), scan.voted.eq(self.voted),
             scan.triggered.eq(self.triggered), self.rotate.eq(scan.rotate), scan.reply.eq(self.reply),
             self.query.eq(scan.query), self.query_address.eq(scan.address), self.query_member.eq(scan.member),
         ]
@@ -125,7 +134,6 @@ class Updater(wiring.Component):
         active = Signal()
         fresh = Signal()
         m.submodules.samples = samples = Samples(config)
-        phase = Signal(8)
         place = Signal(data.StructLayout({"counter": counter_shape, "tile": tile_shape, "half": 1, "row": 4}))
         # It moves on by a word, or, for the host, by a row or to the first word; by one adder each.
         by_word, by_row, to_first = Signal(), Signal(), Signal()
@@ -138,12 +146,12 @@ class Updater(wiring.Component):
         chosen_place = Signal.like(place)
         chosen_word = Signal(8)
         chosen_half = Signal()
-        word_done, row_done = Signal(), Signal()
+        word_done, row_done, last_word = Signal(), Signal(), Signal()
         stall = Signal()
         host_read, reading = Signal(), Signal()  # The host's words pass through the steps, which then do nothing.
         m.d.comb += [
             word_done.eq(active & samples.last), samples.next.eq(active & ~stall),
-            row_done.eq(word_done & (word == layer.words)),
+            row_done.eq(word_done & last_word),
         ]
         entry_bits = 1 if lanes < TILE else 0
         writes = Signal()
@@ -153,14 +161,14 @@ class Updater(wiring.Component):
             m.d.sync += [
                 chosen.valid.eq(active | host_read), chosen.first.eq(fresh | host_read),
                 chosen.last.eq(samples.last & ~host_read),
-                chosen.last_word.eq(word == layer.words), chosen.first_word.eq(word == 0), chosen_place.eq(place),
+                chosen.last_word.eq(last_word), chosen.first_word.eq(word == 0), chosen_place.eq(place),
                 chosen_word.eq(layer.replay_region + (word >> entry_bits)), chosen_half.eq(word[0]),
             ]
             with m.If(active):
                 m.d.sync += fresh.eq(0)
                 with m.If(word_done):
                     m.d.comb += by_word.eq(1)
-                    m.d.sync += [fresh.eq(1), word.eq(word + 1)]
+                    m.d.sync += [fresh.eq(1), word.eq(word + 1), last_word.eq(word + 1 == layer.words)]
                 with m.If(row_done):
                     m.d.sync += active.eq(0)
 
@@ -187,42 +195,45 @@ class Updater(wiring.Component):
         if config.listed:
             m.d.comb += [
                 samples.write.eq(scan.write), samples.write_sample.eq(scan.write_sample),
-                samples.write_up.eq(scan.write_up), samples.write_place.eq(scan.write_place)]
+                samples.write_up.eq(scan.write_up), samples.write_turn.eq(scan.write_turn),
+                samples.write_place.eq(scan.write_place), scan.phase.eq(self.phase)]
 
         # A row of another block waits for the last to be written, so that `block` can be believed.
-        row = scan.o.payload
-        same_block, ready = Signal(), Signal()
+        row, row_valid = scan.o.payload, scan.o.valid
+        same_block = Signal()
+        over = ~active
+        if config.pipelined:
+            # Long words spread over the device, and taking a row has a long way: the next row waits near, until the one
+            # before is over.
+            row, row_valid = Signal(scan.o.payload.shape()), Signal()
+            m.d.comb += scan.o.ready.eq(~row_valid)
+            with m.If(~row_valid):
+                m.d.sync += [row.eq(scan.o.payload), row_valid.eq(scan.o.valid)]
+            with m.If(samples.take):
+                m.d.sync += row_valid.eq(0)
+        else:
+            over = over | (row_done & ~stall)
+            m.d.comb += scan.o.ready.eq(samples.take)
         m.d.comb += [
             same_block.eq((row.row[4:] == self.block) | ~layer.first),
-            ready.eq(same_block | (~active & ~in_flight)),
+            samples.i.eq(row.samples),
+            samples.take.eq(row_valid & over & (same_block | (~active & ~in_flight))),
         ]
-        if config.pipelined:
-            # Long words spread over the device, and taking a row has a long way: it must have been ready a cycle ago,
-            # and the row before is over.
-            was_ready = Signal()
-            m.d.sync += was_ready.eq(ready & scan.o.valid & ~samples.take)
-            m.d.comb += scan.o.ready.eq(was_ready & ~active)
-        else:
-            m.d.comb += scan.o.ready.eq(ready & (~active | (row_done & ~stall)))
-        m.d.comb += [samples.i.eq(row.samples), samples.take.eq(scan.o.valid & scan.o.ready)]
+        if not config.listed:
+            m.d.comb += samples.phase.eq(self.phase - row.row[:8])
         with m.If(samples.take):
             m.d.sync += [
                 active.eq(1), fresh.eq(1), word.eq(0),
-                phase.eq(-(row.row[:8] + self.time)),
                 place.counter.eq(row.counter), place.tile.eq(row.tile), place.half.eq(0), place.row.eq(row.row),
             ]
+            m.d.sync += last_word.eq(layer.words == 0)
             with m.If(layer.first):
                 m.d.sync += self.block.eq(row.row[4:])
 
         # Stage A.
-        chosen_phase = Signal(8)
-        with m.If(~stall):
-            m.d.sync += chosen_phase.eq(phase)
         m.d.comb += [
             self.read_word.eq(chosen_word), self.read_half.eq(chosen_half), self.read_sample.eq(samples.sample),
         ]
-        turn = Signal(8)
-        m.d.comb += turn.eq(chosen_phase - samples.sample)
         executed = Signal(data.StructLayout({
             "valid": 1, "first": 1, "last": 1, "up": 1, "last_word": 1, "first_word": 1, "turn": 8, "word": 8}))
         executed_place = Signal.like(place)
@@ -235,7 +246,7 @@ class Updater(wiring.Component):
         m.d.comb += [
             staged[name].eq(chosen[name]) for name in ("first", "last", "last_word", "first_word")]
         m.d.comb += [
-            staged.up.eq(samples.up), staged.valid.eq(chosen.valid & ~stall), staged.turn.eq(turn),
+            staged.up.eq(samples.up), staged.valid.eq(chosen.valid & ~stall), staged.turn.eq(samples.turn),
             staged.word.eq(chosen_lane_word)]
         staged_place = chosen_place
         busy_stages = active | chosen.valid
@@ -343,7 +354,8 @@ class Updater(wiring.Component):
             with m.State("scan"):
                 m.next = "rows"
             with m.State("rows"):
-                with m.If(~scan.busy & ~in_flight & ~active):
+                # The last votes are in by now: the array reads no more weights of the layers above.
+                with m.If(~scan.busy & ~row_valid & ~in_flight & ~active):
                     m.d.sync += [slot.eq(slot + 1), self.block.eq(~0)]
                     m.next = "layer"
                     with m.If(layer.last):

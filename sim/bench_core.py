@@ -33,7 +33,7 @@ def random_state(network: NetworkConfig, rng: np.random.Generator, spread: int) 
 
 async def idle(dut):
     """Wait until the core has nothing left to do, and its statistics show it."""
-    for _ in range(2):
+    for _ in range(3):
         await FallingEdge(dut.clk)
         while not dut.idle.value:
             await FallingEdge(dut.clk)

@@ -429,7 +429,8 @@ class Lists:
                 begin = samples["half"] * MAX_BATCH
                 self.rows.append(self.places[begin:begin + samples["count"] + 1])
             if dut.write.value:
-                self.places[int(dut.write_place.value)] = int(dut.write_sample.value), int(dut.write_up.value)
+                self.places[int(dut.write_place.value)] = tuple(
+                    int(value.value) for value in (dut.write_sample, dut.write_up, dut.write_turn))
             if dut.rotate.value:
                 cocotb.start_soon(self._rotate(int(dut.triggered.value)))
 
@@ -459,28 +460,31 @@ async def samples(dut):
         nonlocal waiting, given
         await cycle(dut, **inputs)
         if waiting is not None:
-            assert (int(dut.sample.value), int(dut.up.value)) == waiting
+            assert (int(dut.sample.value), int(dut.up.value), int(dut.turn.value)) == waiting
             given += 1
 
     for number in range(120):
         count = int(rng.choice([1, 2, 3, MAX_BATCH]))
         chosen = sorted(int(sample) for sample in rng.choice(MAX_BATCH, count, replace=False))
-        row = [(sample, int(rng.integers(2))) for sample in chosen]
+        phase = int(rng.integers(256))
+        row = [(sample, int(rng.integers(2)), (phase - sample) % 256) for sample in chosen]
         if CONFIG.listed:
             half ^= 1
-            for place, (sample, up) in enumerate(row):
-                await step(next=0, write=1, write_sample=sample, write_up=up, write_place=half * MAX_BATCH + place)
+            for place, (sample, up, turn) in enumerate(row):
+                await step(next=0, write=1, write_sample=sample, write_up=up, write_turn=turn,
+                           write_place=half * MAX_BATCH + place)
+            inputs = {"write": 0}
             payload = {"count": count - 1, "half": half}
         else:
+            inputs = {"phase": phase}
             payload = {"first": {"sample": row[0][0], "up": row[0][1], "last": count == 1},
-                       "rest": sum(1 << sample for sample, _ in row[1:]),
-                       "up": sum(up << sample for sample, up in row)}
+                       "rest": sum(1 << sample for sample, *_ in row[1:]),
+                       "up": sum(up << sample for sample, up, _ in row)}
         payload = flatten(SampleLayout(CONFIG), payload)
         if number == 0 or rng.integers(2):
-            inputs = {"write": 0} if CONFIG.listed else {}
             await step(next=0, take=1, i=payload, **inputs)
         else:  # with the last sample of the row before
-            await step(next=1, take=1, i=payload, **({"write": 0} if CONFIG.listed else {}))
+            await step(next=1, take=1, i=payload, **inputs)
             assert dut.last.value == (len(before) == 1)
             waiting = before[0]
         for place, sample in enumerate(row * int(rng.integers(1, 4))):
@@ -495,7 +499,7 @@ async def samples(dut):
 
 @cocotb.test(timeout_time=500, timeout_unit="us")
 async def scan(dut):
-    """Layers of odd sizes in groups of every size, triggered samples few and many."""
+    """Layers of odd sizes in groups of every size, triggered samples few and many; winners that come block by block."""
     rng = np.random.default_rng(1)
     unit = RowScan(CONFIG)
     members = unit.signature.members
@@ -505,6 +509,9 @@ async def scan(dut):
     shape = members["o"].signature.members["payload"].shape
     sink = StreamSink(dut, "o", shape)
     lists = Lists(dut, shape) if CONFIG.listed else None
+    phase = 200
+    if CONFIG.listed:
+        dut.phase.value = phase
     found = 0
     layers = (1, 1), (40, 7), (33, 33), (20, 1), (50, 16), (63, 63)
     for (rows, group), stalls in itertools.product(layers, ("never", "mostly", "bursts")):
@@ -516,7 +523,8 @@ async def scan(dut):
         triggered = rng.integers(0, 2, MAX_BATCH) | rng.integers(0, 2)
         columns.member = rng.integers(0, group, columns.member.shape)
         await cycle(dut, start=1, rows=rows - 1, group=group - 1, verdict=verdict, verdict_frame=frame,
-                    counter=counter, words=words, tile=tile, tile_block_step=step, triggered=pack(triggered))
+                    counter=counter, words=words, tile=tile, tile_block_step=step, triggered=pack(triggered),
+                    voting=group == TILE, voted=0)
         await cycle(dut, start=0)
         assert dut.busy.value
         expected = []
@@ -528,7 +536,18 @@ async def scan(dut):
             if mask.any():
                 expected.append({"row": row, "counter": counter + row * (words + 1), "tile": tile + row // TILE * step,
                                  "samples": [(sample, columns.up[address[sample], lane[sample]])
+                                             + ((phase - row - sample) % 256,) * CONFIG.listed
                                              for sample in np.flatnonzero(mask)]})
+        if group == TILE:
+            # Nobody has won before the votes are in; some queries have to wait for others'.
+            winners, columns.valid = columns.valid, np.zeros_like(columns.valid)
+            for block in range(groups + 1):
+                await cycle(dut, voting=block < groups, voted=block, pause=0)
+                for _ in range(int(rng.integers(1, 600))):
+                    await cycle(dut, pause=int(rng.integers(2)))
+                columns.valid[verdict + block::frame] = winners[verdict + block::frame]
+            columns.valid = winners
+            await cycle(dut, pause=0)
         while dut.busy.value:
             await cycle(dut)
         got = await sink.receive(len(expected))

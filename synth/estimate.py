@@ -100,7 +100,7 @@ def memories(config: ArrayConfig, link: LinkConfig) -> list[MemoryShape]:
     if config.scan_ahead > 1:
         found.append(MemoryShape(name="rows", width=RowLayout(config).size, depth=config.scan_ahead - 1))
     if config.listed:
-        found.append(MemoryShape(name="samples", width=(MAX_BATCH - 1).bit_length() + 1, depth=2 * MAX_BATCH))
+        found.append(MemoryShape(name="samples", width=(MAX_BATCH - 1).bit_length() + 9, depth=2 * MAX_BATCH))
     if config.counter_memory == "block":
         found.append(MemoryShape(name="counters", width=config.update_lanes * config.counter_bits,
                                  depth=config.counter_words))
