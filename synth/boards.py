@@ -162,7 +162,7 @@ BOARDS = {board.name: board for board in (
         title="ULX3S with LFE5U-85F",
         device=ECP5_85F,
         platform=ULX3S_85F_Platform,
-        config=ArrayConfig(columns=4, lanes=2, update_lanes=64, tiles=1024, counter_words=2048, scan_ahead=4,
+        config=ArrayConfig(columns=4, lanes=2, update_lanes=64, tiles=1024, counter_words=2048, scan_ahead=8,
                            pipelined=True),
         clock_hz=80_000_000,
         loader_board="ulx3s",
