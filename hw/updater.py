@@ -199,26 +199,21 @@ class Updater(wiring.Component):
                 samples.write_place.eq(scan.write_place), scan.phase.eq(self.phase)]
 
         # A row of another block waits for the last to be written, so that `block` can be believed.
-        row, row_valid = scan.o.payload, scan.o.valid
-        same_block = Signal()
-        over = ~active
-        if config.pipelined:
-            # Long words spread over the device, and taking a row has a long way: the next row waits near, until the one
-            # before is over.
-            row, row_valid = Signal(scan.o.payload.shape()), Signal()
-            m.d.comb += scan.o.ready.eq(~row_valid)
-            with m.If(~row_valid):
-                m.d.sync += [row.eq(scan.o.payload), row_valid.eq(scan.o.valid)]
-            with m.If(samples.take):
-                m.d.sync += row_valid.eq(0)
-        else:
-            over = over | (row_done & ~stall)
-            m.d.comb += scan.o.ready.eq(samples.take)
+        row = scan.o.payload
+        same_block, ready = Signal(), Signal()
         m.d.comb += [
             same_block.eq((row.row[4:] == self.block) | ~layer.first),
-            samples.i.eq(row.samples),
-            samples.take.eq(row_valid & over & (same_block | (~active & ~in_flight))),
+            ready.eq(scan.o.valid & (same_block | (~active & ~in_flight))),
         ]
+        if config.pipelined:
+            # Long words spread over the device, and taking a row has a long way: it must have been ready a cycle ago,
+            # and the row before is over.
+            was_ready = Signal()
+            m.d.sync += was_ready.eq(ready & ~samples.take)
+            m.d.comb += samples.take.eq(was_ready & ~active)
+        else:
+            m.d.comb += samples.take.eq(ready & (~active | (row_done & ~stall)))
+        m.d.comb += [samples.i.eq(row.samples), scan.o.ready.eq(samples.take)]
         if not config.listed:
             m.d.comb += samples.phase.eq(self.phase - row.row[:8])
         with m.If(samples.take):
@@ -355,7 +350,7 @@ class Updater(wiring.Component):
                 m.next = "rows"
             with m.State("rows"):
                 # The last votes are in by now: the array reads no more weights of the layers above.
-                with m.If(~scan.busy & ~row_valid & ~in_flight & ~active):
+                with m.If(~scan.busy & ~in_flight & ~active):
                     m.d.sync += [slot.eq(slot + 1), self.block.eq(~0)]
                     m.next = "layer"
                     with m.If(layer.last):
