@@ -71,7 +71,8 @@ PROVENANCE = (
     "back 1 to 14 steps only, votes that must exceed a threshold.",
     "Straight-through baselines: one learning rate for all, not tuned, so they are no statement about what such a "
     "network can reach.",
-    "One setting varied: one run a point so far, so steps of less than about a point mean nothing.",
+    "One setting varied: three runs a point, or one where the table says so, and there steps of less than about a "
+    "point mean nothing.",
 )
 """Where the settings of the definitions come from, and what had been seen when they were chosen."""
 
