@@ -14,6 +14,7 @@ from ..model.config import MAX_BATCH
 from .column import reply_layout
 from .config import TILE, ArrayConfig
 from .samples import SampleLayout, take_first
+from .weights import registered
 from .winners import MEMBER_BITS
 
 __all__ = ["RowLayout", "RowScan"]
@@ -184,7 +185,11 @@ class RowScan(wiring.Component):
             # There is always room for what has been asked.
             m.submodules.queue = queue = SyncFIFOBuffered(width=found.shape().size, depth=ahead)
             source, source_valid = data.View(RowLayout(config), queue.r_data), queue.r_rdy
-            m.d.comb += [queue.w_data.eq(found), queue.w_en.eq(push), queue.r_en.eq(self.o.ready)]
+            found_row, found_some = found.as_value(), push
+            if config.pipelined:
+                # Its samples are a long way into the cycle.
+                found_row, found_some = registered(m, found_row), registered(m, push)
+            m.d.comb += [queue.w_data.eq(found_row), queue.w_en.eq(found_some), queue.r_en.eq(self.o.ready)]
         m.d.comb += [
             self.o.valid.eq(source_valid),
             self.o.payload.eq(source),
