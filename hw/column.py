@@ -36,7 +36,8 @@ def control_layout(config: ArrayConfig) -> data.StructLayout:
     write
         To the operand memory, in word `odd` of pair `address`: the lanes' `value` words (with `copy` they also
         go to the replay memory), or their `gate` words, or
-        `data` for one `lane` of one `column`. Or, with `label`, `data` to the verdict memory at `address`.
+        `data` for one `lane` of one `column`, with `pair` to both words. Or, with `label`, `data` to the verdict memory
+        at `address`.
     query
         Read word `address` of the verdict memory. `label` keeps it as the samples' labels. Otherwise the reply says
         which samples have `member` for winner, and gives the word of column `column`.
@@ -50,9 +51,10 @@ def control_layout(config: ArrayConfig) -> data.StructLayout:
             "compute": 1, "last": 1, "aux_value": 1, "aux_gate": 1}),
         "drain": drain_layout(config),
         "write": data.StructLayout({
-            "value": 1, "copy": 1, "gate": 1, "host": 1, "label": 1, "odd": 1,
+            "value": 1, "copy": 1, "gate": 1, "host": 1, "label": 1, "odd": 1, "pair": 1,
             "address": range(max(config.operand_words, config.winner_words)),
-            "column": column, "lane": range(max(2, config.lanes)), "data": TILE}),
+            "column": column, "lane": range(max(2, config.lanes)),
+            "data": TILE * config.load_words}),
         "query": data.StructLayout({
             "label": 1, "address": range(config.winner_words), "member": MEMBER_BITS, "column": column}),
         "phase": PhaseLayout(config),
@@ -118,10 +120,13 @@ class Column(wiring.Component):
             mine = write.host & (write.column == self.index)
             for number in range(lanes):
                 m.d.comb += here[number].eq(write.value | write.gate | (mine & (write.lane == number)))
+            data_word = write.data[:TILE]
+            if bank and config.load_words == 2:
+                data_word = write.data[TILE:]
             m.d.comb += [
                 port.addr.eq(write.address),
-                port.en.eq(Mux(write.odd == bank, here, 0)),
-                port.data.eq(Cat(Mux(write.host, write.data, Mux(write.gate, unit.o_gate, unit.o_value))
+                port.en.eq(Mux((write.odd == bank) | write.pair, here, 0)),
+                port.data.eq(Cat(Mux(write.host, data_word, Mux(write.gate, unit.o_gate, unit.o_value))
                                  for unit in lane)),
             ]
             read = memory.read_port()

@@ -5,10 +5,13 @@ from dataclasses import asdict, dataclass
 
 from ..model.config import MAX_BATCH, RANK_BITS
 
-__all__ = ["TILE", "ArrayConfig"]
+__all__ = ["TILE", "UPDATE_GROUP", "ArrayConfig"]
 
 TILE = 16
 """Side of a weight tile: neurons a column works on at once, and bits of an operand word."""
+
+UPDATE_GROUP = 32
+"""Update lanes that share their control; the next such group follows a cycle behind, so that no net grows with U."""
 
 @dataclass(frozen=True, kw_only=True)
 class ArrayConfig:
@@ -32,6 +35,8 @@ class ArrayConfig:
     operand_words
         Depth of a lane's operand memory, in pairs of 16-bit words: what its samples' inputs, activations and
         errors may take in all its passes.
+    load_words
+        16-bit words of a sample that are loaded in a cycle: 1, or 2 where U is at least 32.
     pipelined
         Registers behind the memories, for families whose block RAM is slow against the rest.
     replay_words
@@ -72,6 +77,7 @@ class ArrayConfig:
     counter_bits: int = 8
     tiles: int = 256
     operand_words: int = 256
+    load_words: int = 1
     pipelined: bool = False
     replay_words: int = 1280
     rank_words: int = 1024
@@ -95,6 +101,10 @@ class ArrayConfig:
             raise ValueError(f"lanes must be at most 2 where there are several columns, not {self.lanes}")
         if self.update_lanes not in (8, 16, 32, 64, 128, 256):
             raise ValueError(f"update_lanes must be 8, 16, 32, 64, 128 or 256, not {self.update_lanes!r}")
+        _check("load_words", self.load_words, 1, 2)
+        if self.load_words > self.update_words:
+            # They go to different parts of the replay memory.
+            raise ValueError(f"load_words must be 1 where update_lanes is {self.update_lanes}, not {self.load_words}")
         _check("counter_bits", self.counter_bits, 5, 12)
         for name in ("tiles", "operand_words", "replay_words", "rank_words", "winner_words", "counter_words"):
             _check(name, getattr(self, name), 2, 1 << 16)
@@ -151,6 +161,16 @@ class ArrayConfig:
     def update_words(self) -> int:
         """Tile words that one counter word covers; 1 also where it covers half a word."""
         return max(1, self.update_lanes // TILE)
+
+    @property
+    def update_groups(self) -> int:
+        """Groups of update lanes, each a cycle behind the one before."""
+        return max(1, self.update_lanes // UPDATE_GROUP) if self.pipelined else 1
+
+    @property
+    def group_lanes(self) -> int:
+        """Update lanes of a group."""
+        return self.update_lanes // self.update_groups
 
     @property
     def replay_depths(self) -> tuple[int, ...]:

@@ -131,6 +131,7 @@ class Core(wiring.Component):
             m.d.comb += [
                 control.write.host.eq(loader.operand & loader.ready),
                 control.write.odd.eq(loader.odd),
+                control.write.pair.eq(loader.pair),
                 control.write.address.eq(loader.address),
             ]
         with m.If(loader.label & loader.ready):

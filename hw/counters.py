@@ -11,6 +11,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from .config import ArrayConfig
+from .weights import registered
 
 __all__ = ["CounterMemory", "CounterStep"]
 
@@ -59,10 +60,13 @@ class CounterStep(wiring.Component):
 class CounterMemory(wiring.Component):
     """U counters a word, one read and one write a cycle; only one of the two where `single_port`.
 
+    Of each word, a group's counters come and go a cycle later than those of the group before: see
+    `ArrayConfig.update_groups`. The times below are the first group's.
+
     Members
     -------
     read, read_address : In
-        Read a word; `o` holds it from `config.read_latency` cycles later on until the next.
+        Read a word; `o` holds it `config.read_latency` cycles later.
     write, write_address, i : In
         Write a word.
     """
@@ -89,17 +93,22 @@ class CounterMemory(wiring.Component):
         if self.single_port:
             self._spram(m)
             return m
-        m.submodules.memory = memory = Memory(
-            shape=len(self.o), depth=self.config.counter_words, init=[], attrs={"no_rw_check": 1})
-        read, write = memory.read_port(), memory.write_port()
-        m.d.comb += [
-            read.addr.eq(self.read_address), read.en.eq(self.read),
-            write.addr.eq(self.write_address), write.data.eq(self.i), write.en.eq(self.write),
-        ]
-        if self.config.pipelined:
-            m.d.sync += self.o.eq(read.data)
-        else:
-            m.d.comb += self.o.eq(read.data)
+        width = self.config.group_lanes * self.config.counter_bits
+        read_address, write, write_address = self.read_address, self.write, self.write_address
+        outputs = []
+        for number in range(self.config.update_groups):
+            if number:
+                read_address, write, write_address = (
+                    registered(m, signal) for signal in (read_address, write, write_address))
+            m.submodules[f"memory_{number}"] = memory = Memory(
+                shape=width, depth=self.config.counter_words, init=[], attrs={"no_rw_check": 1})
+            read_port, write_port = memory.read_port(), memory.write_port()
+            m.d.comb += [
+                read_port.addr.eq(read_address), write_port.addr.eq(write_address), write_port.en.eq(write),
+                write_port.data.eq(self.i.word_select(number, width)),
+            ]
+            outputs.append(registered(m, read_port.data) if self.config.pipelined else read_port.data)
+        m.d.comb += self.o.eq(Cat(outputs))
         return m
 
     def _spram(self, m: Module):

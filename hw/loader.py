@@ -16,7 +16,7 @@ __all__ = ["Loader"]
 
 
 class Loader(wiring.Component):
-    """Loads samples, one word a cycle where nothing else writes.
+    """Loads samples, `config.load_words` words a cycle where nothing else writes.
 
     Members
     -------
@@ -28,8 +28,8 @@ class Loader(wiring.Component):
     running, update_busy : In(1)
         A batch is in the array; is being updated.
     operand, label : Out(1)
-        Write `data` to `address` (word `odd` of that pair) of the operand memory, to `address` of the verdict memory,
-        of `lane` of `column`; done when `ready`.
+        Write `data` to `address` (word `odd` of that pair, or with `pair` both) of the operand memory, to `address` of
+        the verdict memory, of `lane` of `column`; done when `ready`.
     replay : Out(1)
         Write `data` to the replay memory, at `word`, `part` and `sample`; in the same cycle as `operand`.
     ready : In(1)
@@ -54,7 +54,7 @@ class Loader(wiring.Component):
         self._header = data.StructLayout({name: field.width for name, field in LOADER.items()} | self._shapes)
         super().__init__({
             "program": Out(ProgramPort(config)),
-            "i_sample": In(stream.Signature(data.StructLayout({"data": TILE, "last": 1}))),
+            "i_sample": In(stream.Signature(data.StructLayout({"data": TILE * config.load_words, "last": 1}))),
             "taken": In(1),
             "running": In(1),
             "update_busy": In(1),
@@ -64,9 +64,10 @@ class Loader(wiring.Component):
             "ready": In(1),
             "address": Out(range(max(config.operand_words, config.winner_words))),
             "odd": Out(1),
+            "pair": Out(1),
             "column": Out(range(max(2, config.columns))),
             "lane": Out(range(max(2, config.lanes))),
-            "data": Out(TILE),
+            "data": Out(TILE * config.load_words),
             "word": Out(8),
             "part": Out(range(max(2, config.update_words))),
             "sample": Out(6),
@@ -125,13 +126,14 @@ class Loader(wiring.Component):
                     self.replay.eq(self.operand),
                     self.label.eq(self.i_sample.valid & sample_word.last),
                     self.odd.eq(word[0]),
+                    self.pair.eq(config.load_words == 2),
                     self.data.eq(sample_word.data),
                     self.address.eq(Mux(
                         sample_word.last, verdict_base + header.label, operand_base + header.inputs + (word >> 1))),
                     self.i_sample.ready.eq(self.ready),
                 ]
                 with m.If(self.i_sample.valid & self.ready):
-                    m.d.sync += word.eq(word + 1)
+                    m.d.sync += word.eq(word + config.load_words)
                     with m.If(sample_word.last):
                         m.d.sync += [
                             target.eq(0),
@@ -152,16 +154,14 @@ class Loader(wiring.Component):
                     m.d.comb += wanted.eq(fetch + 1)
                     m.d.sync += [target.eq(target + 1), fetch.eq(wanted)]
                     with m.If(target == header.target_words):
-                        m.next = "sample"
-            with m.State("sample"):
-                m.d.sync += [word.eq(0), self.sample.eq(self.sample + 1), lane.eq(lane + 1)]
-                with m.If(lane == config.lanes - 1):
-                    m.d.sync += [lane.eq(0), column.eq(column + 1)]
-                    with m.If(column == config.columns - 1):
-                        m.d.sync += [
-                            column.eq(0), operand_base.eq(operand_base + header.operand_frame),
-                            verdict_base.eq(verdict_base + header.verdict_frame)]
-                m.next = "next"
+                        m.d.sync += [word.eq(0), self.sample.eq(self.sample + 1), lane.eq(lane + 1)]
+                        with m.If(lane == config.lanes - 1):
+                            m.d.sync += [lane.eq(0), column.eq(column + 1)]
+                            with m.If(column == config.columns - 1):
+                                m.d.sync += [
+                                    column.eq(0), operand_base.eq(operand_base + header.operand_frame),
+                                    verdict_base.eq(verdict_base + header.verdict_frame)]
+                        m.next = "next"
             with m.State("next"):
                 m.d.comb += self.loaded.eq(1)
                 with m.If(self.taken):

@@ -29,8 +29,8 @@ class CoreSignature(wiring.Signature):
     o_counter : Out(stream)
         Counters of a row being read, likewise.
     i_sample : In(stream)
-        Samples of the next batch: the input words (16 bits, bit 0 the first input, padding 0), then the label with
-        `last`. Loads beside the batch in work.
+        Samples of the next batch: the inputs (`config.load_words` words of 16 bits at once, bit 0 the first input,
+        padding 0), then the label with `last`. Loads beside the batch in work.
     i_run : In(stream)
         Run the `count` samples loaded (1 … 32); `learn` updates the counters, `time` is the number of samples
         trained before, modulo 256.
@@ -49,7 +49,7 @@ class CoreSignature(wiring.Signature):
                 {"layer": 4, "row": 12, "first": 12, "words": 12, "write": 1}))),
             "i_counter": In(stream.Signature(signed(config.counter_bits))),
             "o_counter": Out(stream.Signature(signed(config.counter_bits))),
-            "i_sample": In(stream.Signature(data.StructLayout({"data": TILE, "last": 1}))),
+            "i_sample": In(stream.Signature(data.StructLayout({"data": TILE * config.load_words, "last": 1}))),
             "i_run": In(stream.Signature(data.StructLayout({"count": 6, "learn": 1, "time": 8}))),
             "o_result": Out(stream.Signature(data.StructLayout({"prediction": 7, "triggered": 1}))),
             "idle": Out(1),

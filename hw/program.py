@@ -132,7 +132,7 @@ class Program:
     row_words
         Counter words in a row of each layer, then of the classifier.
     sample_words
-        16-bit words of a sample, label included.
+        16-bit words of a sample as `pack` has them, label included.
     """
 
     network: NetworkConfig
@@ -144,10 +144,19 @@ class Program:
 
     def pack(self, inputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Samples as the core takes them: uint16 `(n, sample_words)` of ±1 `inputs` `(n, K_0)` and `labels` `(n,)`."""
-        words = np.empty((len(inputs), self.sample_words), dtype=np.uint16)
-        words[:, :-1] = pack_words(inputs)
+        words = np.zeros((len(inputs), self.sample_words), dtype=np.uint16)
+        packed = pack_words(inputs)
+        words[:, :packed.shape[1]] = packed
         words[:, -1] = labels
         return words
+
+    def beats(self, inputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """The same as the items of `ports.CoreSignature.i_sample`, `last` left out: uint32 `(n, items a sample)`."""
+        words = self.pack(inputs, labels)
+        inputs, labels = words[:, :-1], words[:, -1:]
+        if self.array.load_words == 2:
+            inputs = np.ascontiguousarray(inputs).view("<u4")
+        return np.concatenate([inputs, labels], axis=1).astype(np.uint32)
 
 
 def pack_words(values: np.ndarray) -> np.ndarray:
@@ -338,7 +347,7 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
     memory += table.ravel().tolist()
     return Program(
         network=network, array=array, words=np.array(memory, dtype=np.uint16), slots=tuple(range(1, depth + 2)),
-        row_words=tuple(row_words), sample_words=words[0] + 1)
+        row_words=tuple(row_words), sample_words=-(-words[0] // array.load_words) * array.load_words + 1)
 
 
 def _tail(width: int) -> int:

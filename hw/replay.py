@@ -4,7 +4,7 @@ Words of max(16, U) bits, 32 samples of the first word, 32 of the second, …, s
 The loader writes inputs; the columns' signs come in on a bus from the east and are written here, sample by sample.
 """
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import C, Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -27,13 +27,15 @@ class ReplayMemory(wiring.Component):
     arrive, signs : In
         A column's signs arrive, `config.lanes` words: columns in order, two cycles apart.
     write, word, part, sample, data : In
-        The loader's 16 bits for part `part` of word `word` of a sample. Taken when `ready`.
+        What the loader has for word `word` of a sample: 16 bits for part `part`, or 32 for it and the next. Taken when
+        `ready`.
     ready : Out(1)
         No signs are being written.
     read_word, read_sample : In
         What to read.
     o : Out
-        The word, U bits, a cycle later; `half` of it where U is 8.
+        The word, U bits, `config.read_latency` cycles later; of each group of update lanes but the first a cycle after
+        the group before (see `ArrayConfig.update_groups`). `half` of it where U is 8.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -48,7 +50,7 @@ class ReplayMemory(wiring.Component):
             "word": In(8),
             "part": In(part),
             "sample": In(5),
-            "data": In(TILE),
+            "data": In(TILE * config.load_words),
             "ready": Out(1),
             "read_word": In(8),
             "read_half": In(1),
@@ -80,7 +82,9 @@ class ReplayMemory(wiring.Component):
             m.d.sync += place.eq(self.i_copy)
         next_signs = Mux(self.arrive, self.signs[0], waiting[0]) if config.lanes > 1 else self.signs[0]
 
-        enable, word, part, sample, value = Signal(), Signal(8), Signal(part_bits), Signal(5), Signal(TILE)
+        enable, word, part, sample, value = (
+            Signal(), Signal(8), Signal(part_bits), Signal(5), Signal(TILE * config.load_words))
+        pair = ~copying if config.load_words == 2 else C(0)
         m.d.comb += [
             enable.eq(Mux(copying, ~place.sample[5], self.write)),
             word.eq(Mux(copying, place.word, self.word)),
@@ -89,32 +93,38 @@ class ReplayMemory(wiring.Component):
             value.eq(Mux(copying, next_signs, self.data)),
         ]
         if config.pipelined:
-            enable, word, part, sample, value = (
-                registered(m, signal) for signal in (enable, word, part, sample, value))
+            enable, word, part, sample, value, pair = (
+                registered(m, signal) for signal in (enable, word, part, sample, value, pair))
         # A power of two and the rest apart: block RAMs of few bits side by side need no multiplexer behind them.
         depths = config.replay_depths
         lower = depths[0]
         write_address, read_address = Cat(sample, word), Cat(self.read_sample, self.read_word)
-        upper = Signal()
-        m.d.sync += upper.eq(read_address >= lower)
         outputs = []
         for number in range(words):
+            if number and number * TILE % config.group_lanes == 0:
+                read_address = registered(m, read_address)
+            upper = registered(m, read_address >= lower)
             found = []
             for place, depth in enumerate(depths):
                 memory = Memory(shape=TILE, depth=depth, init=[], attrs={"no_rw_check": 1})
                 m.submodules[f"part_{number}_{place}"] = memory
                 write, read = memory.write_port(), memory.read_port()
                 here = (write_address >= lower) == place if len(depths) > 1 else 1
+                mine, half = part == number, value[:TILE]
+                if number % 2:
+                    mine, half = mine | (pair & (part == number - 1)), Mux(pair, value[-TILE:], half)
                 m.d.comb += [
-                    write.en.eq(enable & (part == number) & here), write.addr.eq(write_address),
-                    write.data.eq(value), read.addr.eq(read_address),
+                    write.en.eq(enable & mine & here), write.addr.eq(write_address),
+                    write.data.eq(half), read.addr.eq(read_address),
                 ]
                 found.append(read.data)
-            outputs.append(Mux(upper, found[1], found[0]) if len(found) > 1 else found[0])
+            output = Mux(upper, found[1], found[0]) if len(found) > 1 else found[0]
+            outputs.append(registered(m, output) if config.pipelined else output)
         if config.update_lanes >= TILE:
             m.d.comb += self.o.eq(Cat(outputs))
         else:
-            half = Signal()
-            m.d.sync += half.eq(self.read_half)
+            half = self.read_half
+            for _ in range(config.read_latency):
+                half = registered(m, half)
             m.d.comb += self.o.eq(outputs[0].word_select(half, config.update_lanes))
         return m

@@ -21,6 +21,7 @@ from .program import LAYER, SLOT
 from .records import ProgramPort, RecordReader
 from .samples import Samples
 from .scan import RowScan
+from .weights import registered
 from .winners import MEMBER_BITS
 
 __all__ = ["Updater"]
@@ -60,7 +61,7 @@ class Updater(wiring.Component):
     read_word, read_half, read_sample : Out
         Address of the replay memory.
     activations : In
-        The word read, U bits, a cycle later.
+        The word read, U bits, `config.read_latency` cycles later, group after group as `ReplayMemory.o` has them.
     write, tile, row, half, signs, copy : Out
         To the weight memory.
     updated, lost : Out
@@ -134,35 +135,41 @@ class Updater(wiring.Component):
         active = Signal()
         fresh = Signal()
         m.submodules.samples = samples = Samples(config)
-        place = Signal(data.StructLayout({"counter": counter_shape, "tile": tile_shape, "half": 1, "row": 4}))
+        place = Signal(data.StructLayout(
+            {"counter": counter_shape, "tile": tile_shape, "half": 1, "row": config.sum_width}))
         # It moves on by a word, or, for the host, by a row or to the first word; by one adder each.
         by_word, by_row, to_first = Signal(), Signal(), Signal()
         word = Signal(max(config.sum_width, range(config.row_words).stop.bit_length()))
 
-        # Stage I picks the next sample; stage A reads; stage E steps, `read_latency` later; then the word is written.
-        step_layout = data.StructLayout({
-            "valid": 1, "first": 1, "last": 1, "last_word": 1, "first_word": 1})
-        chosen = Signal(step_layout)
-        chosen_place = Signal.like(place)
-        chosen_word = Signal(8)
-        chosen_half = Signal()
+        # Stage 0 is a sample of a word; memories are read in stage `issue`, counters step in stage `step`, and are
+        # written in the next. Each group of lanes is a stage behind the one before; the signs wait for the last.
+        groups = config.update_groups
+        issue = 1 if config.pipelined else 0
+        step = issue + config.read_latency
+        final = step + groups
+        sample_layout = data.StructLayout({
+            "valid": 1, "first": 1, "last": 1, "up": 1, "last_word": 1, "first_word": 1, "turn": 8, "word": 8})
+        stage = [Signal(sample_layout, name=f"stage_{number}") for number in range(final + 1)]
+        stage_place = [Signal(place.shape(), name=f"place_{number}") for number in range(final + 1)]
+        chosen = Signal(data.StructLayout({"valid": 1, "first": 1, "last": 1, "last_word": 1, "first_word": 1}))
+        chosen_word, chosen_half, chosen_region = Signal(8), Signal(), Signal(8)
         word_done, row_done, last_word = Signal(), Signal(), Signal()
         stall = Signal()
-        host_read, reading = Signal(), Signal()  # The host's words pass through the steps, which then do nothing.
+        # The host's words pass through the stages too, which then change nothing.
+        hosted, host_read, host_write = Signal(), Signal(), Signal()
         m.d.comb += [
             word_done.eq(active & samples.last), samples.next.eq(active & ~stall),
             row_done.eq(word_done & last_word),
         ]
         entry_bits = 1 if lanes < TILE else 0
-        writes = Signal()
-        in_flight = Signal()
 
         with m.If(~stall):
             m.d.sync += [
-                chosen.valid.eq(active | host_read), chosen.first.eq(fresh | host_read),
-                chosen.last.eq(samples.last & ~host_read),
-                chosen.last_word.eq(last_word), chosen.first_word.eq(word == 0), chosen_place.eq(place),
-                chosen_word.eq(layer.replay_region + (word >> entry_bits)), chosen_half.eq(word[0]),
+                chosen.valid.eq(active | host_read | host_write), chosen.first.eq(Mux(active, fresh, host_read)),
+                chosen.last.eq(Mux(active, samples.last, host_write)),
+                chosen.last_word.eq(last_word), chosen.first_word.eq(word == 0), stage_place[0].eq(place),
+                chosen_region.eq(layer.replay_region + (word >> entry_bits)), chosen_half.eq(word[0]),
+                chosen_word.eq(word),
             ]
             with m.If(active):
                 m.d.sync += fresh.eq(0)
@@ -176,7 +183,7 @@ class Updater(wiring.Component):
         first_word = Signal(range(config.row_words))
         m.d.comb += [
             words_on.eq(Mux(by_row, layer.words, Mux(to_first, first_word, 0))),
-            tiles_on.eq(Mux(by_row, Mux(place.row == TILE - 1, layer.tile_block_step, 0), Mux(
+            tiles_on.eq(Mux(by_row, Mux(place.row[:4] == TILE - 1, layer.tile_block_step, 0), Mux(
                 to_first, first_word >> 1 if lanes < TILE else first_word << ceil_log2(config.update_words),
                 place.half if lanes < TILE else config.update_words))),
         ]
@@ -198,121 +205,105 @@ class Updater(wiring.Component):
                 samples.write_up.eq(scan.write_up), samples.write_turn.eq(scan.write_turn),
                 samples.write_place.eq(scan.write_place), scan.phase.eq(self.phase)]
 
-        # A row of another block waits for the last to be written, so that `block` can be believed.
-        row = scan.o.payload
-        same_block, ready = Signal(), Signal()
-        m.d.comb += [
-            same_block.eq((row.row[4:] == self.block) | ~layer.first),
-            ready.eq(scan.o.valid & (same_block | (~active & ~in_flight))),
-        ]
+        row, row_valid, taken, in_flight = scan.o.payload, scan.o.valid, scan.o.ready, 0
         if config.pipelined:
-            # Long words spread over the device, and taking a row has a long way: it must have been ready a cycle ago,
-            # and the row before is over.
-            was_ready = Signal()
-            m.d.sync += was_ready.eq(ready & ~samples.take)
-            m.d.comb += samples.take.eq(was_ready & ~active)
-        else:
-            m.d.comb += samples.take.eq(ready & (~active | (row_done & ~stall)))
-        m.d.comb += [samples.i.eq(row.samples), scan.o.ready.eq(samples.take)]
+            # The next row waits beside the samples: at the end of one, only what is here decides.
+            waiting, row_valid, taken = Signal.like(row), Signal(), Signal()
+            m.d.comb += scan.o.ready.eq(~row_valid)
+            with m.If(scan.o.ready):
+                m.d.sync += [waiting.eq(row), row_valid.eq(scan.o.valid)]
+            with m.Elif(taken):
+                m.d.sync += row_valid.eq(0)
+            row, in_flight = waiting, row_valid
+        m.d.comb += [
+            taken.eq(row_valid & (~active | (row_done & ~stall))), samples.take.eq(taken), samples.i.eq(row.samples)]
         if not config.listed:
             m.d.comb += samples.phase.eq(self.phase - row.row[:8])
-        with m.If(samples.take):
+        with m.If(taken):
             m.d.sync += [
-                active.eq(1), fresh.eq(1), word.eq(0),
+                active.eq(1), fresh.eq(1), word.eq(0), last_word.eq(layer.words == 0),
                 place.counter.eq(row.counter), place.tile.eq(row.tile), place.half.eq(0), place.row.eq(row.row),
             ]
-            m.d.sync += last_word.eq(layer.words == 0)
-            with m.If(layer.first):
-                m.d.sync += self.block.eq(row.row[4:])
 
-        # Stage A.
         m.d.comb += [
-            self.read_word.eq(chosen_word), self.read_half.eq(chosen_half), self.read_sample.eq(samples.sample),
+            *(stage[0][name].eq(chosen[name]) for name in ("first", "last", "last_word", "first_word")),
+            stage[0].valid.eq(chosen.valid & ~stall), stage[0].up.eq(samples.up), stage[0].turn.eq(samples.turn),
+            stage[0].word.eq(chosen_word)]
+        in_flight = in_flight | chosen.valid
+        for number in range(final):
+            m.d.sync += stage[number + 1].eq(stage[number])
+            # What is written may stay for a second cycle.
+            with m.If(stage[number].valid):
+                m.d.sync += stage_place[number + 1].eq(stage_place[number])
+            in_flight = in_flight | stage[number + 1].valid
+
+        replay_address = Cat(chosen_region, chosen_half, samples.sample)
+        if issue:
+            replay_address = registered(m, replay_address)
+        m.d.comb += [
+            Cat(self.read_word, self.read_half, self.read_sample).eq(replay_address),
+            memory.read.eq(stage[issue].valid & stage[issue].first),
+            memory.read_address.eq(stage_place[issue].counter),
+            memory.write.eq(stage[step + 1].valid & stage[step + 1].last),
+            memory.write_address.eq(stage_place[step + 1].counter),
         ]
-        executed = Signal(data.StructLayout({
-            "valid": 1, "first": 1, "last": 1, "up": 1, "last_word": 1, "first_word": 1, "turn": 8, "word": 8}))
-        executed_place = Signal.like(place)
-        lane_bits = ceil_log2(lanes)
-        chosen_lane_word = Signal(8)
-        with m.If(~stall):
-            m.d.sync += chosen_lane_word.eq(word)
-        stages = executed.shape()
-        staged = Signal(stages, name="stage_0")
-        m.d.comb += [
-            staged[name].eq(chosen[name]) for name in ("first", "last", "last_word", "first_word")]
-        m.d.comb += [
-            staged.up.eq(samples.up), staged.valid.eq(chosen.valid & ~stall), staged.turn.eq(samples.turn),
-            staged.word.eq(chosen_lane_word)]
-        staged_place = chosen_place
-        busy_stages = active | chosen.valid
-        passing = [staged]
-        for number in range(config.read_latency):
-            following, following_place = Signal(stages, name=f"stage_{number + 1}"), Signal.like(place)
-            m.d.sync += [following.eq(staged), following_place.eq(staged_place)]
-            staged, staged_place = following, following_place
-            passing.append(staged)
-            busy_stages = busy_stages | staged.valid
-        m.d.comb += [executed.eq(staged), executed_place.eq(staged_place)]
-        activations = self.activations
-        if config.pipelined:
-            activations = Signal.like(self.activations)
-            m.d.sync += activations.eq(self.activations)
 
-        # Stage E. The same register takes rows to and from the host.
+        # The same register takes rows to and from the host.
         counters = Signal(data.ArrayLayout(signed(bits), lanes))
-        stepped = Signal(data.ArrayLayout(signed(bits), lanes))
-        present = Signal(data.ArrayLayout(signed(bits), lanes))
-        lost = Signal(lanes)
-        m.d.comb += present.eq(Mux(executed.first, memory.o, counters.as_value()))
-        # Which counters are reinforced is known a cycle before.
-        high_match, pick = Signal(), Signal(lanes)
-        reach, source = layer.reinforce_mask, passing[-2]
-        m.d.comb += high_match.eq(
-            layer.reinforce & (((source.word ^ source.turn[lane_bits:]) & reach[lane_bits:]) == 0))
-        for lane in range(lanes):
-            m.submodules[f"step_{lane}"] = step = CounterStep(config)
-            here = (source.turn[:lane_bits] ^ lane) & reach[:lane_bits]
-            m.d.sync += pick[lane].eq(high_match & (here == 0))
-            m.d.comb += [
-                step.k.eq(present[lane]),
-                step.up.eq(~(executed.up ^ activations[lane])),
-                step.pick.eq(pick[lane]),
-                step.hold.eq(reading),
-                stepped[lane].eq(step.o),
-                lost[lane].eq(step.lost & (~executed.last_word | (lane < layer.tail))),
-            ]
-        lost_lanes = Signal(lanes)
-        m.d.sync += [
-            lost_lanes.eq(Mux(executed.valid, lost, 0)),
-            self.updated.eq(executed.valid & executed.first_word & ~reading),
-            self.lost.eq(sum(lost_lanes)),
-        ]
-        write_place = Signal.like(place)
-        host_write, shift = Signal(), Signal()
-        m.d.sync += writes.eq((executed.valid & executed.last) | host_write)
-        with m.If(executed.valid | host_write):
-            m.d.sync += write_place.eq(Mux(host_write, chosen_place, executed_place))
-        with m.If(executed.valid):
-            m.d.sync += counters.eq(stepped)
-        with m.Elif(shift):
-            m.d.sync += counters.eq(Cat(counters.as_value()[bits:], self.i_counter.payload))
+        m.d.comb += memory.i.eq(counters)
+        reach = layer.reinforce_mask
+        lane_bits = ceil_log2(lanes)
+        shift, shift_in = Signal(), Signal(signed(bits))
+        shifts, enters = shift, shift_in
+        if config.pipelined:
+            shifts, enters = registered(m, shift), registered(m, shift_in)
+        signs, lost_count = [], C(0, 0)
+        for group in range(groups):
+            now, before = stage[step + group], stage[step + group - 1]
+            # Which counters are reinforced is known a cycle before.
+            high_match, pick = Signal(name=f"match_{group}"), Signal(config.group_lanes, name=f"pick_{group}")
+            lost = Signal(config.group_lanes, name=f"lost_{group}")
+            m.d.comb += high_match.eq(
+                layer.reinforce & (((before.word ^ before.turn[lane_bits:]) & reach[lane_bits:]) == 0))
+            lanes_here = range(group * config.group_lanes, (group + 1) * config.group_lanes)
+            for place_here, lane in enumerate(lanes_here):
+                m.submodules[f"step_{lane}"] = unit = CounterStep(config)
+                here = (before.turn[:lane_bits] ^ lane) & reach[:lane_bits]
+                m.d.sync += pick[place_here].eq(high_match & (here == 0))
+                m.d.comb += [
+                    unit.k.eq(Mux(now.first, memory.o.word_select(lane, bits).as_signed(), counters[lane])),
+                    unit.up.eq(~(now.up ^ self.activations[lane])),
+                    unit.pick.eq(pick[place_here]),
+                    unit.hold.eq(hosted),
+                ]
+                m.d.sync += lost[place_here].eq(unit.lost & now.valid & (~now.last_word | (lane < layer.tail)))
+                with m.If(now.valid):
+                    m.d.sync += counters[lane].eq(unit.o)
+                with m.Elif(shifts):
+                    m.d.sync += counters[lane].eq(counters[lane + 1] if lane + 1 < lanes else enters)
+            lost_count = registered(m, lost_count + sum(lost))
+            written = Cat(~counters[lane][bits - 1] for lane in lanes_here)
+            for _ in range(groups - 1 - group):
+                written = registered(m, written)
+            signs.append(written)
+        m.d.sync += self.updated.eq(stage[step].valid & stage[step].first_word & ~hosted)
         m.d.comb += [
-            memory.i.eq(counters), memory.write.eq(writes), memory.write_address.eq(write_place.counter),
-            self.write.eq(writes), self.tile.eq(write_place.tile), self.row.eq(write_place.row),
-            self.half.eq(write_place.half), self.signs.eq(Cat(~counters[lane][bits - 1] for lane in range(lanes))),
-            in_flight.eq(busy_stages | writes),
+            self.lost.eq(lost_count), self.o_counter.payload.eq(counters[0]), shift_in.eq(self.i_counter.payload),
+            self.write.eq(stage[final].valid & stage[final].last), self.signs.eq(Cat(signs)),
+            self.copy.eq(layer.copy),
+            *(getattr(self, name).eq(stage_place[final][name]) for name in ("tile", "half")),
+            self.row.eq(stage_place[final].row),
         ]
-        m.d.comb += [
-            memory.read.eq(chosen.valid & chosen.first & ~stall),
-            memory.read_address.eq(chosen_place.counter),
-        ]
+        # Rows are written in order: with this one, the blocks before its own are complete.
+        with m.If(self.write & layer.first & ~hosted):
+            m.d.sync += self.block.eq(stage_place[final].row[4:])
         stalls = []
         if memory.single_port:
-            stalls.append(writes & chosen.valid & chosen.first)
+            stalls.append(memory.write & chosen.valid & chosen.first)
         if config.weight_memory == "copied":
             # What is written stays for a second cycle.
-            stalls.append(executed.valid & executed.last & (layer.copy != 0))
-        m.d.comb += [stall.eq(Cat(stalls).any()), self.copy.eq(layer.copy)]
+            stalls.append(stage[step].valid & stage[step].last & (layer.copy != 0))
+        m.d.comb += stall.eq(Cat(stalls).any())
 
         # The layers of a batch, first to last; or one row for the host.
         slot = Signal(4)
@@ -332,7 +323,7 @@ class Updater(wiring.Component):
                     m.d.comb += self.i_row.ready.eq(1)
                     with m.If(self.i_row.valid):
                         m.d.sync += [
-                            self.busy.eq(1), reading.eq(~self.i_row.payload.write), slot.eq(self.i_row.payload.layer),
+                            self.busy.eq(1), hosted.eq(1), slot.eq(self.i_row.payload.layer),
                             *(request[name].eq(self.i_row.payload[name]) for name in request.shape().members)]
                         m.next = "row"
             with m.State("layer"):
@@ -384,28 +375,34 @@ class Updater(wiring.Component):
                         m.next = "store"
             with m.State("store"):
                 m.d.comb += host_write.eq(1)
-                m.next = "advance"
+                m.next = "wait"
             with m.State("read"):
                 m.d.comb += host_read.eq(1)
                 m.next = "wait"
             with m.State("wait"):
-                with m.If(executed.valid):
+                with m.If(~in_flight):
                     m.next = "empty"
+                    with m.If(request.write):
+                        m.next = "advance"
             with m.State("empty"):
                 m.d.comb += [self.o_counter.valid.eq(1), shift.eq(self.o_counter.ready)]
                 with m.If(self.o_counter.ready):
                     m.d.sync += left.eq(left - 1)
+                    if config.pipelined:
+                        m.next = "shifted"
                     with m.If(left == 1):
                         m.next = "advance"
+            if config.pipelined:
+                with m.State("shifted"):
+                    m.next = "empty"
             with m.State("advance"):
                 m.d.comb += by_word.eq(1)
                 m.d.sync += [request.words.eq(request.words - 1), left.eq(lanes)]
                 with m.If(request.words == 1):
-                    m.d.sync += [self.busy.eq(0), reading.eq(0)]
+                    m.d.sync += [self.busy.eq(0), hosted.eq(0)]
                     m.next = "idle"
                 with m.Elif(request.write):
                     m.next = "fill"
                 with m.Else():
                     m.next = "read"
-        m.d.comb += self.o_counter.payload.eq(counters[0])
         return m

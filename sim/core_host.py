@@ -77,8 +77,8 @@ class CoreHost:
 
     def put_samples(self, inputs: np.ndarray, labels: np.ndarray) -> None:
         """Queue samples for loading."""
-        for words in self.program.pack(inputs, labels).tolist():
-            self.sample.put([{"data": word, "last": place == len(words) - 1} for place, word in enumerate(words)])
+        for items in self.program.beats(inputs, labels).tolist():
+            self.sample.put([{"data": item, "last": place == len(items) - 1} for place, item in enumerate(items)])
 
     async def start(self, count: int, learn: bool, time: int) -> None:
         """Ask for a run of the samples loaded; returns when it is taken."""

@@ -132,7 +132,7 @@ class LinkConfig:
         if word > min(self.request_bytes, self.response_bytes):
             raise ValueError(f"update_lanes must be smaller than {array.update_lanes}: a counter word has {word} "
                              f"bytes, a packet {min(self.request_bytes, self.response_bytes)}")
-        words = -(-array.fan_in // TILE) + 1
+        words = -(-array.fan_in // (TILE * array.load_words)) * array.load_words + 1
         if words > 255 or 2 * words + 2 > self.request_bytes:
             raise ValueError(f"fan_in must be smaller than {array.fan_in}: a sample has {words} words, a packet "
                              f"{self.request_bytes} bytes, buffer_bytes is {self.buffer_bytes}")

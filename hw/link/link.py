@@ -187,7 +187,7 @@ class Link(wiring.Component):
         row_bytes = words << (config.update_lanes * config.counter_bytes).bit_length() - 1
 
         loaded = Signal(range(MAX_BATCH + 1))
-        in_sample = Signal()
+        in_sample, paired = Signal(), Signal()
 
         m.d.comb += [
             core.i_row.payload.layer.eq(row.layer),
@@ -200,7 +200,7 @@ class Link(wiring.Component):
             core.i_run.payload.time.eq(run.time),
             core.i_program.payload.address.eq(arguments),
             core.i_program.payload.data.eq(item),
-            core.i_sample.payload.data.eq(item),
+            core.i_sample.payload.data.eq(Mux(last, item, arguments[-len(core.i_sample.payload.data):])),
             core.i_sample.payload.last.eq(last),
             core.i_counter.payload.eq(item if config.counter_bytes == 2 else item[8:]),
         ]
@@ -397,7 +397,14 @@ class Link(wiring.Component):
                         m.d.comb += leave.eq(offer("i_program", core.idle))
                     with m.Default():
                         with m.If(in_sample):
-                            taken = offer("i_sample")
+                            # Of a pair of words the second is offered, and the first with it.
+                            taken = Signal()
+                            with m.If(paired & ~last):
+                                m.d.comb += taken.eq(1)
+                            with m.Else():
+                                m.d.comb += taken.eq(offer("i_sample"))
+                            if config.load_words == 2:
+                                m.d.sync += paired.eq(paired ^ taken)
                             m.d.comb += [down.eq(taken), leave.eq(taken)]
                             with m.If(taken & last):
                                 m.d.sync += [in_sample.eq(0), loaded.eq(loaded + 1)]
@@ -408,7 +415,7 @@ class Link(wiring.Component):
                                 m.d.sync += status.eq(Status.COUNT)
                             with m.Else():
                                 m.d.comb += reload.eq(1)
-                                m.d.sync += in_sample.eq(1)
+                                m.d.sync += [in_sample.eq(1), paired.eq(config.load_words == 2)]
 
             with m.Case(_State.ANSWER):
                 m.d.comb += [jump.eq(1), target.eq(link.response_address + 1), crc_restart.eq(1), leave.eq(1)]
