@@ -163,6 +163,11 @@ class ArrayConfig:
         return max(1, self.update_lanes // TILE)
 
     @property
+    def paired_banks(self) -> int:
+        """Banks of the weight memory, where it is "multiplexed", that lie side by side in one memory."""
+        return min(2, TILE // self.update_words)
+
+    @property
     def update_groups(self) -> int:
         """Groups of update lanes, each a cycle behind the one before."""
         return max(1, self.update_lanes // UPDATE_GROUP) if self.pipelined else 1

@@ -90,27 +90,26 @@ class WeightMemory(wiring.Component):
             m.d.comb += place[high].eq((high - row_high) % words)
             m.d.comb += rotated[high].eq(signs.word_select(place[high], TILE))
 
+        # Neighbours that are always written at the same address lie side by side, for block RAM is wide.
+        beside = config.paired_banks
         banks = []
-        for bank in range(TILE):
-            memory = Memory(shape=TILE, depth=config.tiles, init=[], attrs={"no_rw_check": 1})
-            m.submodules[f"bank_{bank}"] = memory
+        for first in range(0, TILE, beside):
+            memory = Memory(shape=TILE * beside, depth=config.tiles, init=[], attrs={"no_rw_check": 1})
+            m.submodules[f"bank_{first}"] = memory
             write = memory.write_port(granularity=granularity)
             read = memory.read_port()
             m.d.comb += [
-                write.addr.eq(Cat(place[bank // step][:word_bits], self.tile[word_bits:])),
-                write.data.eq(rotated[bank // step]),
+                write.addr.eq(Cat(place[first // step][:word_bits], self.tile[word_bits:])),
+                write.data.eq(rotated[first // step].replicate(beside)),
                 read.addr.eq(self.i_address),
             ]
-            enable = self.write & (row_low == bank % step)
-            if granularity == TILE:
-                m.d.comb += write.en.eq(enable)
-            else:
-                m.d.comb += write.en.eq(Cat(enable & ~self.half, enable & self.half))
-            data_out = read.data
-            if config.pipelined:
-                data_out = Signal(TILE, name=f"read_{bank}", reset_less=True)
-                m.d.sync += data_out.eq(read.data)
-            banks.append(data_out)
+            enables = []
+            for bank in range(first, first + beside):
+                enable = self.write & (row_low == bank % step)
+                enables += [enable] if granularity == TILE else [enable & ~self.half, enable & self.half]
+            m.d.comb += write.en.eq(Cat(enables))
+            data_out = registered(m, read.data) if config.pipelined else read.data
+            banks += [data_out.word_select(place_here, TILE) for place_here in range(beside)]
 
         transpose, lower, rotation = self.i_transpose, self.i_lower, self.i_address[:word_bits]
         for _ in range(config.read_latency):

@@ -82,7 +82,8 @@ def memories(config: ArrayConfig, link: LinkConfig) -> list[MemoryShape]:
     """Every memory of the core and its link."""
     lanes, verdict = config.lanes, VerdictLayout.size
     weights = {"multiplexed": MemoryShape(
-        name="weights", width=TILE, depth=config.tiles, granularity=min(TILE, config.update_lanes), count=TILE,
+        name="weights", width=TILE * config.paired_banks, depth=config.tiles,
+        granularity=min(TILE, config.update_lanes), count=TILE // config.paired_banks,
     ), "copied": MemoryShape(
         name="weights", width=TILE, depth=config.tiles * TILE // config.rows, granularity=1, count=config.rows)}
     found = [
@@ -102,8 +103,8 @@ def memories(config: ArrayConfig, link: LinkConfig) -> list[MemoryShape]:
     if config.listed:
         found.append(MemoryShape(name="samples", width=(MAX_BATCH - 1).bit_length() + 9, depth=2 * MAX_BATCH))
     if config.counter_memory == "block":
-        found.append(MemoryShape(name="counters", width=config.update_lanes * config.counter_bits,
-                                 depth=config.counter_words))
+        found.append(MemoryShape(name="counters", width=config.group_lanes * config.counter_bits,
+                                 depth=config.counter_words, count=config.update_groups))
     return found
 
 
