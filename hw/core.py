@@ -9,7 +9,7 @@
                               counters   ReplayMemory
 """
 
-from amaranth import Module, Mux, Signal
+from amaranth import ClockDomain, ClockSignal, DomainRenamer, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import flipped
 
@@ -168,13 +168,17 @@ class Core(wiring.Component):
         bus, tile, reply, copy, copy_place = control, weights.o_tile, None, sequencer.copy, sequencer.o_copy
         if config.bus_delay:
             # A cycle for the way from here to the array.
-            bus, tile, copy_place = Signal.like(bus), Signal.like(tile), Signal.like(copy_place)
+            bus, tile, copy_place = Signal.like(bus), Signal.like(tile, reset_less=True), Signal.like(copy_place)
             copy = Signal()
             m.d.sync += [
                 bus.eq(control), tile.eq(weights.o_tile), copy.eq(sequencer.copy), copy_place.eq(sequencer.o_copy)]
+        # No reset goes to the columns: what is in them is gone when idle control has passed through.
+        m.domains.array = ClockDomain(reset_less=True, local=True)
+        m.d.comb += ClockSignal("array").eq(ClockSignal())
         columns = []
         for index in range(config.columns):
-            m.submodules[f"column_{index}"] = column = Column(config, index)
+            column = Column(config, index)
+            m.submodules[f"column_{index}"] = DomainRenamer("array")(column)
             m.d.comb += [column.i_control.eq(bus), column.i_tile.eq(tile)]
             if reply is not None:
                 m.d.comb += column.i_reply.eq(reply)

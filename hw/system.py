@@ -1,6 +1,6 @@
 """The accelerator behind its host link: what a board top puts pins around, and what the simulation runs."""
 
-from amaranth import Module, ResetInserter, Signal
+from amaranth import ClockDomain, ClockSignal, DomainRenamer, Module, ResetSignal, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -31,10 +31,12 @@ class System(wiring.Component):
         m = Module()
         core = Core(self._config)
         m.submodules.link = link = Link(self._config, self._link)
-        # It goes to every register, so it has the whole cycle for the way.
-        reset = Signal()
+        # The core's reset goes a long way, so it has the whole cycle for that.
+        reset = Signal(init=1)
         m.d.sync += reset.eq(link.reset)
-        m.submodules.core = ResetInserter(reset)(core)
+        m.domains.core = ClockDomain()
+        m.d.comb += [ClockSignal("core").eq(ClockSignal()), ResetSignal("core").eq(reset)]
+        m.submodules.core = DomainRenamer("core")(core)
         wiring.connect(m, core, link.core)
         m.d.comb += [link.rx.eq(self.rx), self.tx.eq(link.tx)]
         return m

@@ -150,7 +150,7 @@ class Updater(wiring.Component):
         sample_layout = data.StructLayout({
             "valid": 1, "first": 1, "last": 1, "up": 1, "last_word": 1, "first_word": 1, "turn": 8, "word": 8})
         stage = [Signal(sample_layout, name=f"stage_{number}") for number in range(final + 1)]
-        stage_place = [Signal(place.shape(), name=f"place_{number}") for number in range(final + 1)]
+        stage_place = [Signal(place.shape(), name=f"place_{number}", reset_less=True) for number in range(final + 1)]
         chosen = Signal(data.StructLayout({"valid": 1, "first": 1, "last": 1, "last_word": 1, "first_word": 1}))
         chosen_word, chosen_half, chosen_region = Signal(8), Signal(), Signal(8)
         word_done, row_done, last_word = Signal(), Signal(), Signal()
@@ -249,7 +249,7 @@ class Updater(wiring.Component):
         ]
 
         # The same register takes rows to and from the host.
-        counters = Signal(data.ArrayLayout(signed(bits), lanes))
+        counters = Signal(data.ArrayLayout(signed(bits), lanes), reset_less=True)
         m.d.comb += memory.i.eq(counters)
         reach = layer.reinforce_mask
         lane_bits = ceil_log2(lanes)
@@ -261,8 +261,9 @@ class Updater(wiring.Component):
         for group in range(groups):
             now, before = stage[step + group], stage[step + group - 1]
             # Which counters are reinforced is known a cycle before.
-            high_match, pick = Signal(name=f"match_{group}"), Signal(config.group_lanes, name=f"pick_{group}")
-            lost = Signal(config.group_lanes, name=f"lost_{group}")
+            high_match, pick = Signal(name=f"match_{group}"), Signal(
+                config.group_lanes, name=f"pick_{group}", reset_less=True)
+            lost = Signal(config.group_lanes, name=f"lost_{group}", reset_less=True)
             m.d.comb += high_match.eq(
                 layer.reinforce & (((before.word ^ before.turn[lane_bits:]) & reach[lane_bits:]) == 0))
             lanes_here = range(group * config.group_lanes, (group + 1) * config.group_lanes)

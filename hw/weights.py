@@ -119,13 +119,15 @@ class WeightMemory(wiring.Component):
             candidates = [banks[(row + i * step) % TILE] for i in range(words)]
             m.d.comb += natural[row].eq(data.ArrayLayout(TILE, words)(Cat(candidates))[rotation] if words > 1
                                         else candidates[0])
+        tile = Signal(tile_layout(config), reset_less=True)
+        m.d.comb += self.o_tile.eq(tile)
         for row in range(config.rows):
             for column in range(TILE):
                 there = Mux(transpose, natural[column][row], natural[row][column])
                 if config.rows < TILE:
                     there = Mux(lower, Mux(transpose, natural[column][row + config.rows],
                                            natural[row + config.rows][column]), there)
-                m.d.sync += self.o_tile[row][column].eq(there)
+                m.d.sync += tile[row][column].eq(there)
 
     def _copied(self, m: Module):
         # A word holds `rows` bits of one column, or of two.
