@@ -60,8 +60,7 @@ class RowScan(wiring.Component):
             "start": In(1),
             "rows": In(config.sum_width),
             "group": In(MEMBER_BITS),
-            "verdict": In(range(config.winner_words)),
-            "verdict_frame": In(range(config.winner_words)),
+            "verdict": In(range(config.verdict_offsets)),
             "counter": In(range(config.counter_words)),
             "words": In(range(config.row_words)),
             "tile": In(range(config.tiles)),
@@ -93,9 +92,8 @@ class RowScan(wiring.Component):
         # Asking: a row at a time, its passes one after the other.
         asking = Signal()
         row, member = Signal(config.sum_width), Signal(MEMBER_BITS)
-        pass_ = Signal(range(max(2, config.passes)))
-        group_address = Signal(range(config.winner_words))
-        address = Signal(range(config.winner_words))
+        pass_ = Signal(config.pass_width)
+        offset = Signal(range(config.verdict_offsets))
         under_way = Signal(range(ahead + 1))
         taken, dropped = Signal(), Signal()
         begin, last_pass = Signal(), Signal()
@@ -104,21 +102,19 @@ class RowScan(wiring.Component):
             begin.eq(asking & (pass_ == 0) & (under_way != ahead) & ~self.pause
                      & (~self.voting | (row[4:] < self.voted))),
             self.query.eq(begin | (asking & (pass_ != 0) & ~self.pause)),
-            self.address.eq(address),
+            self.address.eq(Cat(pass_, offset)),
             self.member.eq(member),
         ]
         m.d.sync += under_way.eq(under_way + begin - taken - dropped)
         with m.If(self.start):
             m.d.sync += [
-                asking.eq(1), row.eq(0), member.eq(0), pass_.eq(0), group_address.eq(self.verdict),
-                address.eq(self.verdict)]
+                asking.eq(1), row.eq(0), member.eq(0), pass_.eq(0), offset.eq(self.verdict)]
         with m.Elif(self.query):
-            m.d.sync += [pass_.eq(pass_ + 1), address.eq(address + self.verdict_frame)]
+            m.d.sync += pass_.eq(pass_ + 1)
             with m.If(last_pass):
-                m.d.sync += [pass_.eq(0), row.eq(row + 1), member.eq(member + 1), address.eq(group_address)]
+                m.d.sync += [pass_.eq(0), row.eq(row + 1), member.eq(member + 1)]
                 with m.If(member == self.group):
-                    m.d.sync += [
-                        member.eq(0), group_address.eq(group_address + 1), address.eq(group_address + 1)]
+                    m.d.sync += [member.eq(0), offset.eq(offset + 1)]
                 with m.If(row == self.rows):
                     m.d.sync += asking.eq(0)
 

@@ -41,7 +41,7 @@ class Updater(wiring.Component):
         Ask nothing of the columns.
     triggered : In(32)
         Its samples that update; to be still while `busy`, but for `rotate`: see `Results`.
-    verdict_frame, replay_stride : In
+    replay_stride : In
         Of the loader's record.
     busy : Out(1)
         From the cycle after `start`, or after a row transfer was taken, until all is written.
@@ -79,7 +79,6 @@ class Updater(wiring.Component):
             "pause": In(1),
             "triggered": In(MAX_BATCH),
             "rotate": Out(1),
-            "verdict_frame": In(range(config.winner_words)),
             "replay_stride": In(8),
             "busy": Out(1),
             "updating": Out(1),
@@ -115,10 +114,10 @@ class Updater(wiring.Component):
         m.submodules.scan = scan = RowScan(config)
         m.submodules.record = record = RecordReader(config, LAYER, {
             "counter": counter_shape, "tile": tile_shape, "tile_block_step": tile_shape,
-            "copy": tile_shape, "verdict": range(config.winner_words), "rows": config.sum_width,
+            "copy": tile_shape, "verdict": range(config.verdict_offsets), "rows": config.sum_width,
             "words": range(config.row_words), "tail": range(config.update_lanes + 1)})
         layer = record.o
-        m.d.comb += [record.steps.replay_stride.eq(self.replay_stride), scan.verdict_frame.eq(self.verdict_frame)]
+        m.d.comb += record.steps.replay_stride.eq(self.replay_stride)
         wiring.connect(m, wiring.flipped(self.program), record.program)
         m.submodules.counters = memory = CounterMemory(config)
         m.d.comb += [
