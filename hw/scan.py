@@ -34,6 +34,8 @@ class RowScan(wiring.Component):
     -------
     start : In(1)
         Scan the layer described by `rows` … `tile` (see `program.LAYER`), which must be still until done.
+    seek, skip : In(1)
+        For the host, while not busy: `found` is the layer's first row; is the next.
     pause : In(1)
         Ask nothing.
     voting, voted : In
@@ -50,6 +52,8 @@ class RowScan(wiring.Component):
         See `Updater`.
     write, write_sample, write_up, write_turn, write_place : Out
         To the list of samples, where there is one.
+    found : Out(RowLayout)
+        The row that is being gathered.
     o : Out(stream of RowLayout)
         Rows with at least one sample, ascending.
     """
@@ -65,6 +69,8 @@ class RowScan(wiring.Component):
             "words": In(range(config.row_words)),
             "tile": In(range(config.tiles)),
             "tile_block_step": In(range(config.tiles)),
+            "seek": In(1),
+            "skip": In(1),
             "pause": In(1),
             "phase": In(8),
             "voting": In(1),
@@ -81,6 +87,7 @@ class RowScan(wiring.Component):
             "address": Out(range(config.winner_words)),
             "member": Out(MEMBER_BITS),
             "reply": In(reply_layout(config)),
+            "found": Out(RowLayout(config)),
             "o": Out(stream.Signature(RowLayout(config))),
         })
 
@@ -126,7 +133,7 @@ class RowScan(wiring.Component):
             valid, last = next_valid, next_last
         complete, some, push = Signal(), Signal(), Signal()
         m.d.sync += complete.eq(last)
-        found = Signal(RowLayout(config))
+        found = self.found
         m.d.comb += [push.eq(complete & some), dropped.eq(complete & ~some)]
         if config.listed:
             sample, half, following = Signal(range(MAX_BATCH)), Signal(), Signal(range(MAX_BATCH + 1))
@@ -162,11 +169,11 @@ class RowScan(wiring.Component):
             m.d.comb += [
                 wins.eq(mask & self.triggered), some.eq(wins != 0),
                 found.samples.first.eq(first), found.samples.rest.eq(rest), found.samples.up.eq(up)]
-        with m.If(self.start):
+        with m.If(self.start | self.seek):
             m.d.sync += [found.row.eq(0), found.counter.eq(self.counter), found.tile.eq(self.tile)]
         # With one row ahead, the row waits where it was gathered; else it moves on at once.
         advance = complete if ahead > 1 else taken | dropped
-        with m.If(advance):
+        with m.If(advance | self.skip):
             m.d.sync += [found.row.eq(found.row + 1), found.counter.eq(found.counter + self.words + 1)]
             with m.If(found.row[:4] == TILE - 1):
                 m.d.sync += found.tile.eq(found.tile + self.tile_block_step)

@@ -134,9 +134,8 @@ class Updater(wiring.Component):
         fresh = Signal()
         m.submodules.samples = samples = Samples(config)
         place = Signal(data.StructLayout({"counter": counter_shape, "tile": tile_shape, "half": 1, "row": 4}))
-        # It moves on by a word, or, for the host, by a row or to the first word; by one adder each.
-        by_word, by_row, to_first = Signal(), Signal(), Signal()
-        word = Signal(max(config.sum_width, range(config.row_words).stop.bit_length()))
+        by_word = Signal()
+        word = Signal(range(max(2, config.row_words)))
 
         # Stage I picks the next sample; stage A reads; stage E steps, `read_latency` later; then the word is written.
         step_layout = data.StructLayout({
@@ -171,25 +170,13 @@ class Updater(wiring.Component):
                 with m.If(row_done):
                     m.d.sync += active.eq(0)
 
-        words_on, tiles_on = Signal(counter_shape), Signal(tile_shape)
-        first_word = Signal(range(config.row_words))
-        m.d.comb += [
-            words_on.eq(Mux(by_row, layer.words, Mux(to_first, first_word, 0))),
-            tiles_on.eq(Mux(by_row, Mux(place.row == TILE - 1, layer.tile_block_step, 0), Mux(
-                to_first, first_word >> 1 if lanes < TILE else first_word << ceil_log2(config.update_words),
-                place.half if lanes < TILE else config.update_words))),
-        ]
-        with m.If(by_word | by_row | to_first):
+        with m.If(by_word):
             m.d.sync += [
-                # With a carry-in, but to the first word: a row is one word longer than `words` says.
-                place.counter.eq((Cat(~to_first, place.counter) + Cat(1, words_on)) >> 1),
-                place.tile.eq(place.tile + tiles_on),
+                place.counter.eq(place.counter + 1),
+                place.tile.eq(place.tile + (place.half if lanes < TILE else config.update_words)),
             ]
-        if lanes < TILE:
-            with m.If(by_word):
+            if lanes < TILE:
                 m.d.sync += place.half.eq(~place.half)
-            with m.Elif(to_first):
-                m.d.sync += place.half.eq(first_word[0])
 
         if config.listed:
             m.d.comb += [
@@ -215,11 +202,13 @@ class Updater(wiring.Component):
         m.d.comb += [samples.i.eq(row.samples), scan.o.ready.eq(samples.take)]
         if not config.listed:
             m.d.comb += samples.phase.eq(self.phase - row.row[:8])
+
+        def begin(row):
+            return [word.eq(0), place.counter.eq(row.counter), place.tile.eq(row.tile), place.half.eq(0),
+                    place.row.eq(row.row)]
+
         with m.If(samples.take):
-            m.d.sync += [
-                active.eq(1), fresh.eq(1), word.eq(0),
-                place.counter.eq(row.counter), place.tile.eq(row.tile), place.half.eq(0), place.row.eq(row.row),
-            ]
+            m.d.sync += [active.eq(1), fresh.eq(1), *begin(row)]
             m.d.sync += last_word.eq(layer.words == 0)
             with m.If(layer.first):
                 m.d.sync += self.block.eq(row.row[4:])
@@ -310,16 +299,16 @@ class Updater(wiring.Component):
             stalls.append(writes & chosen.valid & chosen.first)
         if config.weight_memory == "copied":
             # What is written stays for a second cycle.
-            stalls.append(executed.valid & executed.last & (layer.copy != 0))
+            copied = Signal()
+            m.d.sync += copied.eq(layer.copy != 0)
+            stalls.append(executed.valid & executed.last & copied)
         m.d.comb += [stall.eq(Cat(stalls).any()), self.copy.eq(layer.copy)]
 
         # The layers of a batch, first to last; or one row for the host.
         slot = Signal(4)
         request = Signal(data.StructLayout({
-            "row": config.sum_width, "first": range(config.row_words), "words": range(config.row_words + 1),
-            "write": 1}))
+            "words": range(config.row_words + 1), "write": 1}))
         left = Signal(range(lanes + 1))
-        m.d.comb += first_word.eq(request.first)
         m.d.comb += [record.parity.eq(self.parity), record.base.eq(Cat(
             C(0, ceil_log2(SLOT)), slot))]
         with m.FSM():
@@ -328,11 +317,8 @@ class Updater(wiring.Component):
                     m.d.sync += [self.busy.eq(1), self.updating.eq(1), slot.eq(1)]
                     m.next = "layer"
                 with m.Elif(~self.hold):
-                    m.d.comb += self.i_row.ready.eq(1)
                     with m.If(self.i_row.valid):
-                        m.d.sync += [
-                            self.busy.eq(1), reading.eq(~self.i_row.payload.write), slot.eq(self.i_row.payload.layer),
-                            *(request[name].eq(self.i_row.payload[name]) for name in request.shape().members)]
+                        m.d.sync += [self.busy.eq(1), slot.eq(self.i_row.payload.layer)]
                         m.next = "row"
             with m.State("layer"):
                 with m.If(self.triggered == 0):
@@ -359,21 +345,26 @@ class Updater(wiring.Component):
                 m.d.comb += record.start.eq(1)
                 m.next = "row_record"
             with m.State("row_record"):
-                m.d.sync += [
-                    place.counter.eq(layer.counter), place.tile.eq(layer.tile), place.row.eq(0), place.half.eq(0),
-                    word.eq(0)]
                 with m.If(~record.busy):
+                    m.d.comb += scan.seek.eq(1)
                     m.next = "seek"
             with m.State("seek"):
-                # Row by row, then to the word: no multiplier.
-                with m.If(word != request.row):
-                    m.d.comb += by_row.eq(1)
-                    m.d.sync += [word.eq(word + 1), place.row.eq(place.row + 1)]
+                # Row by row, then word by word: no multiplier.
+                m.d.comb += scan.skip.eq(1)
+                with m.If(scan.found.row == self.i_row.payload.row):
+                    m.d.sync += begin(scan.found)
+                    m.next = "word"
+            with m.State("word"):
+                with m.If(word != self.i_row.payload.first):
+                    m.d.comb += by_word.eq(1)
+                    m.d.sync += word.eq(word + 1)
                 with m.Else():
-                    m.d.comb += to_first.eq(1)
-                    m.d.sync += left.eq(lanes)
+                    m.d.comb += self.i_row.ready.eq(1)
+                    m.d.sync += [
+                        reading.eq(~self.i_row.payload.write), left.eq(lanes),
+                        *(request[name].eq(self.i_row.payload[name]) for name in request.shape().members)]
                     m.next = "read"
-                    with m.If(request.write):
+                    with m.If(self.i_row.payload.write):
                         m.next = "fill"
             with m.State("fill"):
                 m.d.comb += [self.i_counter.ready.eq(1), shift.eq(self.i_counter.valid)]
