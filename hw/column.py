@@ -77,7 +77,8 @@ class Column(wiring.Component):
     i_tile, o_tile : In, Out(tile_layout)
         The tile that belongs to the `issue` of `read_latency + 1` cycles ago; likewise.
     i_signs, i_arrive, o_signs, o_arrive : In, Out
-        Value words on their way west, a cycle a column; this column's own enter with `write.copy`.
+        Value words on their way west, a cycle a column; this column's own enter with `write.copy`. Where the array has
+        one sample, they are that register's input.
     i_reply, o_reply : In, Out(reply_layout)
         `o_reply` answers the query of two cycles ago; `i_reply` is the western neighbour's.
     """
@@ -165,9 +166,13 @@ class Column(wiring.Component):
                 unit.phase.eq(control.phase),
             ]
 
-        m.d.sync += [self.o_arrive.eq(self.i_arrive | write.copy), self.o_signs.eq(self.i_signs)]
-        with m.If(write.copy):
-            m.d.sync += [self.o_signs[number].eq(unit.o_value) for number, unit in enumerate(lane)]
+        if config.samples == 1:
+            # Nobody else's signs come by.
+            m.d.comb += [self.o_arrive.eq(write.copy), self.o_signs[0].eq(lane[0].o_value)]
+        else:
+            m.d.sync += [self.o_arrive.eq(self.i_arrive | write.copy), self.o_signs.eq(self.i_signs)]
+            with m.If(write.copy):
+                m.d.sync += [self.o_signs[number].eq(unit.o_value) for number, unit in enumerate(lane)]
 
         # Ranks: read for stage 2 of the lanes, written in stage 3; the address comes when it is needed.
         m.submodules.ranks = ranks = Memory(

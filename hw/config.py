@@ -189,6 +189,26 @@ class ArrayConfig:
         return -(-MAX_BATCH // self.samples)
 
     @property
+    def pass_width(self) -> int:
+        """Bits of a pass's number: the lowest bits of an address in the lanes' memories."""
+        return (self.passes - 1).bit_length()
+
+    @property
+    def operand_offsets(self) -> int:
+        """Pairs that a pass has in the operand memory."""
+        return max(2, self.operand_words >> self.pass_width)
+
+    @property
+    def verdict_offsets(self) -> int:
+        """Words that a pass has in the verdict memory."""
+        return max(2, self.winner_words >> self.pass_width)
+
+    @property
+    def rank_blocks(self) -> int:
+        """Blocks of 16 ranks that a pass has in the rank memory."""
+        return max(2, self.rank_words // TILE >> self.pass_width)
+
+    @property
     def read_latency(self) -> int:
         """Cycles from a memory's address to its data."""
         return 2 if self.pipelined else 1

@@ -3,7 +3,7 @@
 The target of a sample is its class's prototype (`a*_L = ρ^c`), which the loader fetches from the program memory.
 """
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -36,8 +36,8 @@ class Loader(wiring.Component):
         All that is asked for is written.
     loaded : Out(1)
         There are samples, and all that came are where they belong; only then may they be `taken`.
-    passes : Out
-        Passes that the samples loaded take.
+    final_pass : Out
+        The last pass of those that the samples loaded take.
     parity : Out(1)
         Of the batch being loaded.
     header : Out
@@ -46,9 +46,8 @@ class Loader(wiring.Component):
 
     def __init__(self, config: ArrayConfig):
         self.config = config
-        operand_shape, verdict_shape = range(config.operand_words), range(config.winner_words)
+        operand_shape, verdict_shape = range(config.operand_offsets), range(config.verdict_offsets)
         self._shapes = {
-            "operand_frame": operand_shape, "rank_frame": range(config.rank_words), "verdict_frame": verdict_shape,
             "inputs": operand_shape, "targets": operand_shape, "label": verdict_shape, "stride": operand_shape,
             "prototypes": range(config.program_words), "first_phase": range(config.program_words)}
         self._header = data.StructLayout({name: field.width for name, field in LOADER.items()} | self._shapes)
@@ -72,7 +71,7 @@ class Loader(wiring.Component):
             "part": Out(range(max(2, config.update_words))),
             "sample": Out(6),
             "loaded": Out(1),
-            "passes": Out(range(config.passes + 1)),
+            "final_pass": Out(config.pass_width),
             "parity": Out(1),
             "header": Out(self._header),
         })
@@ -80,14 +79,12 @@ class Loader(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        operand_shape, verdict_shape = range(config.operand_words), range(config.winner_words)
         m.submodules.record = record = RecordReader(config, LOADER, self._shapes)
         header = record.o
         m.d.comb += [
             record.parity.eq(self.parity), record.steps.stride.eq(header.stride),
             record.steps.replay_stride.eq(header.replay_stride), self.header.eq(header)]
 
-        operand_base, verdict_base = Signal(operand_shape), Signal(verdict_shape)
         word = Signal(8)
         target = Signal(range(256))
         fetch, wanted = Signal(range(config.program_words)), Signal(range(config.program_words))
@@ -114,8 +111,7 @@ class Loader(wiring.Component):
                 with m.If(self.i_sample.valid & may_load):
                     m.d.comb += record.start.eq(1)
                     m.d.sync += [
-                        operand_base.eq(0), verdict_base.eq(0), column.eq(0), lane.eq(0), self.sample.eq(0),
-                        self.passes.eq(1), word.eq(0)]
+                        column.eq(0), lane.eq(0), self.sample.eq(0), self.final_pass.eq(0), word.eq(0)]
                     m.next = "header"
             with m.State("header"):
                 with m.If(~record.busy):
@@ -128,8 +124,8 @@ class Loader(wiring.Component):
                     self.odd.eq(word[0]),
                     self.pair.eq(config.load_words == 2),
                     self.data.eq(sample_word.data),
-                    self.address.eq(Mux(
-                        sample_word.last, verdict_base + header.label, operand_base + header.inputs + (word >> 1))),
+                    self.address.eq(Cat(self.final_pass, Mux(
+                        sample_word.last, header.label, (header.inputs + (word >> 1))[:len(header.inputs)]))),
                     self.i_sample.ready.eq(self.ready),
                 ]
                 with m.If(self.i_sample.valid & self.ready):
@@ -147,7 +143,7 @@ class Loader(wiring.Component):
                 # The word is here for one cycle; if it cannot be written, it is fetched again, else the next.
                 m.d.comb += [
                     self.operand.eq(1), self.data.eq(self.program.data),
-                    self.address.eq(operand_base + header.targets + target), fetching.eq(1)]
+                    self.address.eq(Cat(self.final_pass, header.targets + target)), fetching.eq(1)]
                 with m.If(~self.program.grant):
                     m.next = "fetch"
                 with m.If(self.ready):
@@ -158,9 +154,7 @@ class Loader(wiring.Component):
                         with m.If(lane == config.lanes - 1):
                             m.d.sync += [lane.eq(0), column.eq(column + 1)]
                             with m.If(column == config.columns - 1):
-                                m.d.sync += [
-                                    column.eq(0), operand_base.eq(operand_base + header.operand_frame),
-                                    verdict_base.eq(verdict_base + header.verdict_frame)]
+                                m.d.sync += column.eq(0)
                         m.next = "next"
             with m.State("next"):
                 m.d.comb += self.loaded.eq(1)
@@ -168,7 +162,7 @@ class Loader(wiring.Component):
                     m.next = "taken"
                 with m.Elif(self.i_sample.valid & ~self.sample[5]):
                     with m.If((lane == 0) & (column == 0)):
-                        m.d.sync += self.passes.eq(self.passes + 1)
+                        m.d.sync += self.final_pass.eq(self.final_pass + 1)
                     m.next = "inputs"
             with m.State("taken"):
                 m.d.sync += self.parity.eq(~self.parity)

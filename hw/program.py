@@ -4,7 +4,8 @@ The program memory holds, in 16-bit words: the loader's record at address 0; the
 classifier, at multiples of 16; the phases of a batch, in order; the prototypes. One record is a few
 words; a field marked *buffered* may carry bit 15, which asks for the second of two buffers on every other batch.
 
-Within a lane's memories each pass has a frame of equal size:
+Within a lane's memories each pass has a frame of equal size. The passes' frames alternate, word for word, so that an
+address is an offset in the frame and, in its lowest bits, the pass:
 
     operand memory (pairs of words)  a_0 (twice if it fits) | a_1 … a_L | for l = 2 … L: a*_l and gate, paired
     rank memory                      one rank for each neuron of layers 1 … L-1
@@ -38,10 +39,9 @@ class Field(NamedTuple):
 
 
 LOADER = {
-    "stride": Field(15), "double": Field(1), "operand_frame": Field(12), "rank_frame": Field(12),
-    "verdict_frame": Field(12), "target_words": Field(8), "prototypes": Field(10), "prototype_shift": Field(4),
-    "replay_stride": Field(8), "replay_region": Field(8, "replay_stride"), "inputs": Field(15, "stride"),
-    "targets": Field(15, "stride"), "label": Field(12, "one"), "first_phase": Field(10),
+    "stride": Field(15), "double": Field(1), "target_words": Field(8), "prototypes": Field(10),
+    "prototype_shift": Field(4), "replay_stride": Field(8), "replay_region": Field(8, "replay_stride"),
+    "inputs": Field(15, "stride"), "targets": Field(15, "stride"), "label": Field(12, "one"), "first_phase": Field(10),
 }
 """Fields of the loader's record and their widths.
 
@@ -49,8 +49,6 @@ stride, replay_stride
     Added on odd batches to buffered operand offsets and to the inputs' replay region.
 double
     The next batch may be loaded while this one is in the array.
-operand_frame, rank_frame, verdict_frame
-    Size of a pass's frame in each memory.
 target_words, prototypes, prototype_shift
     Words of a prototype, address of class 0's, and log2 of the distance between classes.
 inputs, targets, label
@@ -80,6 +78,8 @@ backward, classify, select, rank_write, rank_shift, tail, gate
     See `lane.PhaseLayout`. Backward takes tiles transposed.
 pass_major
     All blocks of a pass before the next pass; needed where winners are selected, unless a group is a block.
+rank
+    In blocks of 16.
 chase, settled
     A block of rows waits until the updater has left it; until it has left all layers.
 paired
@@ -245,7 +245,7 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
     _fits("replay_words", 2 * regions * MAX_BATCH, array.replay_words)
 
     # Frames of a pass.
-    passes = array.passes
+    frames = 1 << array.pass_width
     inputs_pairs = -(-words[0] // 2)
     fixed, activations, pairs = 0, [], []
     for count in words[1:]:
@@ -262,19 +262,17 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
     group_counts = [-(-width // group) for width, group in zip(widths[1:], network.groups, strict=True)]
     verdicts = [sum(group_counts[:layer]) for layer in range(depth)]
     result = sum(group_counts)
-    buffers = 2 if (passes * (fixed + 2 * (inputs_pairs + target_pairs)) <= array.operand_words
-                    and passes * (result + 3) <= array.winner_words) else 1
+    buffers = 2 if (frames * (fixed + 2 * (inputs_pairs + target_pairs)) <= array.operand_words
+                    and frames * (result + 3) <= array.winner_words) else 1
     stride = (inputs_pairs + target_pairs) if buffers == 2 else 0
     frame = fixed + buffers * (inputs_pairs + target_pairs)
-    verdict_frame = result + 1 + buffers
-    _fits("operand_words", passes * frame, array.operand_words)
-    _fits("winner_words", passes * verdict_frame, array.winner_words)
+    _fits("operand_words", frames * frame, array.operand_words)
+    _fits("winner_words", frames * (result + 1 + buffers), array.winner_words)
     buffered = BUFFERED if buffers == 2 else 0
     inputs_offset = fixed | buffered
     pairs[-1] = (fixed + inputs_pairs) | buffered
-    rank_offsets = [sum(words[1:layer + 1]) * TILE for layer in range(depth - 1)]
-    rank_frame = sum(words[1:depth]) * TILE
-    _fits("rank_words", passes * rank_frame, array.rank_words)
+    ranks = [sum(words[1:layer + 1]) for layer in range(depth - 1)]
+    _fits("rank_words", frames * sum(words[1:depth]) * TILE, array.rank_words)
 
     drain = array.rows
     plain = dict.fromkeys(PHASE, 0)
@@ -292,7 +290,7 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
             "words": words[layer] - 1, "blocks": words[layer + 1] - 1, "last_rows": (widths[layer + 1] - 1) % TILE,
             "tail": _tail(widths[layer]), "gate": network.gates[layer],
             "operand": inputs_offset if layer == 0 else activations[layer - 1],
-            "rank": 0 if last else rank_offsets[layer], "group": network.groups[layer] - 1,
+            "rank": 0 if last else ranks[layer], "group": network.groups[layer] - 1,
             "verdict": verdicts[layer], "pace": max(drain, 2 * array.columns) - 2,
         })
     phases.append(plain | {
@@ -310,7 +308,7 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
             "pair_offset": pairs[layer - 2] if layer > 1 else 0, "write_offset": pairs[layer - 2] if layer > 1 else 0,
             "tile": tiles[layer] + copy, "tile_word_step": pitch[layer], "tile_block_step": 1,
             "words": words[layer + 1] - 1, "blocks": words[layer] - 1, "last_rows": (widths[layer] - 1) % TILE,
-            "operand": pairs[layer - 1], "rank": rank_offsets[layer - 1], "group": network.groups[layer - 1] - 1,
+            "operand": pairs[layer - 1], "rank": ranks[layer - 1], "group": network.groups[layer - 1] - 1,
             "verdict": verdicts[layer - 1], "pace": max(drain, 2 * array.columns) - 2,
         })
     phases[-1]["end"] = 1
@@ -323,10 +321,9 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
     _fits("program_words", prototypes + (classes << prototype_shift), array.program_words)
 
     memory = encode(
-        LOADER, stride=stride, double=buffers == 2, operand_frame=frame, rank_frame=rank_frame,
-        verdict_frame=verdict_frame, target_words=words[-1] - 1, prototypes=prototypes, prototype_shift=prototype_shift,
-        replay_stride=regions, replay_region=BUFFERED, inputs=inputs_offset, targets=pairs[-1],
-        label=(result + 1) | buffered, first_phase=first_phase)
+        LOADER, stride=stride, double=buffers == 2, target_words=words[-1] - 1, prototypes=prototypes,
+        prototype_shift=prototype_shift, replay_stride=regions, replay_region=BUFFERED, inputs=inputs_offset,
+        targets=pairs[-1], label=(result + 1) | buffered, first_phase=first_phase)
     for layer in range(depth + 1):
         trained = layer < depth
         memory += [0] * (-len(memory) % SLOT)

@@ -64,22 +64,24 @@ class ReplayMemory(wiring.Component):
         words = config.update_words
         part_bits = ceil_log2(words)
 
-        # Signs come with `arrive`; of several lanes all but the first wait for their turn.
-        place = Signal(CopyLayout(config))
+        # Signs come with `arrive`; of several lanes all but the first wait for their turn. One sample's come with
+        # `copy`.
+        place = Signal(CopyLayout(config)) if config.samples > 1 else self.i_copy
         waiting = Signal(data.ArrayLayout(TILE, config.lanes - 1))
         left = Signal(range(config.lanes))
         copying = Signal()
         m.d.comb += [copying.eq(self.arrive | (left != 0)), self.ready.eq(~copying)]
-        with m.If(copying):
-            m.d.sync += place.sample.eq(place.sample + 1)
+        if config.samples > 1:
+            with m.If(copying):
+                m.d.sync += place.sample.eq(place.sample + 1)
+            with m.If(self.copy):
+                m.d.sync += place.eq(self.i_copy)
         with m.If(self.arrive):
             m.d.sync += left.eq(config.lanes - 1)
             m.d.sync += [waiting[lane].eq(self.signs[lane + 1]) for lane in range(config.lanes - 1)]
         with m.Elif(left != 0):
             m.d.sync += left.eq(left - 1)
             m.d.sync += [waiting[lane].eq(waiting[lane + 1]) for lane in range(config.lanes - 2)]
-        with m.If(self.copy):
-            m.d.sync += place.eq(self.i_copy)
         next_signs = Mux(self.arrive, self.signs[0], waiting[0]) if config.lanes > 1 else self.signs[0]
 
         enable, word, part, sample, value = (

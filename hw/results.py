@@ -18,7 +18,7 @@ class Results(wiring.Component):
     Members
     -------
     start : In(1)
-        Collect `count` results from address `address` on, `frame` further for each pass.
+        Collect `count` results, which lie at `offset` in the verdict memory, in each pass.
     busy : Out(1)
         From the cycle after `start` until all results are out.
     complete : Out(1)
@@ -40,8 +40,7 @@ class Results(wiring.Component):
         super().__init__({
             "start": In(1),
             "count": In(6),
-            "address": In(range(config.winner_words)),
-            "frame": In(range(config.winner_words)),
+            "offset": In(range(config.verdict_offsets)),
             "busy": Out(1),
             "complete": Out(1),
             "query": Out(1),
@@ -57,8 +56,9 @@ class Results(wiring.Component):
         m = Module()
         config = self.config
         samples, latency = config.samples, config.reply_latency
-        left, places = Signal(6), Signal(range(MAX_BATCH + 1) if config.listed else signed(8))
-        address = self.query_address
+        left = Signal(6)
+        pass_, offset = Signal(config.pass_width), Signal.like(self.offset)
+        m.d.comb += self.query_address.eq(Cat(pass_, offset))
         column, lane = self.query_column, Signal(range(max(2, config.lanes)))
         verdicts = Signal.like(self.reply.verdicts)
         wait = Signal(range(max(latency, 0 if config.listed else config.passes) + 1))
@@ -70,15 +70,19 @@ class Results(wiring.Component):
         triggered, enter, coming = Signal(samples * config.passes), Signal(), Signal(samples)
         m.d.comb += self.triggered.eq(triggered)
         with m.If(enter):
-            m.d.sync += [triggered.eq(Cat(triggered, coming)[samples:]), places.eq(places - samples)]
+            m.d.sync += triggered.eq(Cat(triggered, coming)[samples:])
         if config.listed:
             # One comes with each result; beyond the batch there are none.
+            entered = Signal(range(MAX_BATCH + 1))
+            m.d.comb += pass_.eq(entered)
+            with m.If(enter):
+                m.d.sync += entered.eq(entered + 1)
             with m.Elif(self.rotate):
                 m.d.sync += triggered.eq(Cat(triggered[1:], triggered[0]))
             m.d.comb += self.complete.eq(~self.busy)
         else:
             # They are asked for first, those of a pass at once. What lies beyond the batch is of another.
-            asked, missing, begin = Signal(), Signal(range(config.passes + 1)), Signal.like(address)
+            asked, missing, places = Signal(), Signal(range(config.passes + 1)), Signal(signed(8))
             answered = asked
             for _ in range(latency):
                 answered = registered(m, answered)
@@ -86,26 +90,28 @@ class Results(wiring.Component):
                 enter.eq(answered), self.complete.eq(missing == 0),
                 coming.eq(Cat(self.reply.up[sample] & (places > sample) for sample in range(samples)))]
             m.d.sync += missing.eq(missing - answered)
+            with m.If(enter):
+                m.d.sync += places.eq(places - samples)
 
         with m.FSM():
             with m.State("idle"):
                 with m.If(self.start):
                     m.d.sync += [
-                        left.eq(self.count), lane.eq(0), column.eq(0), address.eq(self.address), self.busy.eq(1)]
+                        left.eq(self.count), lane.eq(0), column.eq(0), offset.eq(self.offset), self.busy.eq(1)]
                     if config.listed:
-                        m.d.sync += [places.eq(MAX_BATCH), wait.eq(latency)]
+                        m.d.sync += [entered.eq(0), wait.eq(latency)]
                         m.next = "ask"
                     else:
                         m.d.sync += [
                             places.eq(self.count), wait.eq(config.passes - 1), missing.eq(config.passes),
-                            begin.eq(self.address)]
+                            pass_.eq(0)]
                         m.next = "triggers"
             if not config.listed:
                 with m.State("triggers"):
                     m.d.comb += [self.query.eq(1), asked.eq(1)]
-                    m.d.sync += [address.eq(address + self.frame), wait.eq(wait - 1)]
+                    m.d.sync += [pass_.eq(pass_ + 1), wait.eq(wait - 1)]
                     with m.If(wait == 0):
-                        m.d.sync += [address.eq(begin), wait.eq(latency)]
+                        m.d.sync += [pass_.eq(0), wait.eq(latency)]
                         m.next = "ask"
             with m.State("ask"):
                 m.d.comb += self.query.eq(wait == latency)
@@ -124,12 +130,14 @@ class Results(wiring.Component):
                     with m.If(lane == config.lanes - 1):
                         m.d.sync += [lane.eq(0), column.eq(column + 1), wait.eq(latency)]
                         with m.If(column == config.columns - 1):
-                            m.d.sync += [column.eq(0), address.eq(address + self.frame)]
+                            m.d.sync += column.eq(0)
+                            if not config.listed:
+                                m.d.sync += pass_.eq(pass_ + 1)
                         m.next = "ask"
                     with m.If(left == 1):
                         m.next = "over"
             with m.State("over"):
-                over = places == 0 if config.listed else 1
+                over = entered == MAX_BATCH if config.listed else 1
                 if config.listed:
                     m.d.comb += enter.eq(~over)
                 with m.If(over):

@@ -34,6 +34,8 @@ class RowScan(wiring.Component):
     -------
     start : In(1)
         Scan the layer described by `rows` … `tile` (see `program.LAYER`), which must be still until done.
+    seek, skip : In(1)
+        For the host, while not busy: `found` is the layer's first row; is the next.
     pause : In(1)
         Ask nothing.
     voting, voted : In
@@ -50,6 +52,8 @@ class RowScan(wiring.Component):
         See `Updater`.
     write, write_sample, write_up, write_turn, write_place : Out
         To the list of samples, where there is one.
+    found : Out(RowLayout)
+        The row that is being gathered.
     o : Out(stream of RowLayout)
         Rows with at least one sample, ascending.
     """
@@ -60,12 +64,13 @@ class RowScan(wiring.Component):
             "start": In(1),
             "rows": In(config.sum_width),
             "group": In(MEMBER_BITS),
-            "verdict": In(range(config.winner_words)),
-            "verdict_frame": In(range(config.winner_words)),
+            "verdict": In(range(config.verdict_offsets)),
             "counter": In(range(config.counter_words)),
             "words": In(range(config.row_words)),
             "tile": In(range(config.tiles)),
             "tile_block_step": In(range(config.tiles)),
+            "seek": In(1),
+            "skip": In(1),
             "pause": In(1),
             "phase": In(8),
             "voting": In(1),
@@ -82,6 +87,7 @@ class RowScan(wiring.Component):
             "address": Out(range(config.winner_words)),
             "member": Out(MEMBER_BITS),
             "reply": In(reply_layout(config)),
+            "found": Out(RowLayout(config)),
             "o": Out(stream.Signature(RowLayout(config))),
         })
 
@@ -93,9 +99,8 @@ class RowScan(wiring.Component):
         # Asking: a row at a time, its passes one after the other.
         asking = Signal()
         row, member = Signal(config.sum_width), Signal(MEMBER_BITS)
-        pass_ = Signal(range(max(2, config.passes)))
-        group_address = Signal(range(config.winner_words))
-        address = Signal(range(config.winner_words))
+        pass_ = Signal(config.pass_width)
+        offset = Signal(range(config.verdict_offsets))
         under_way = Signal(range(ahead + 1))
         taken, dropped = Signal(), Signal()
         begin, last_pass = Signal(), Signal()
@@ -104,21 +109,19 @@ class RowScan(wiring.Component):
             begin.eq(asking & (pass_ == 0) & (under_way != ahead) & ~self.pause
                      & (~self.voting | (row[4:] < self.voted))),
             self.query.eq(begin | (asking & (pass_ != 0) & ~self.pause)),
-            self.address.eq(address),
+            self.address.eq(Cat(pass_, offset)),
             self.member.eq(member),
         ]
         m.d.sync += under_way.eq(under_way + begin - taken - dropped)
         with m.If(self.start):
             m.d.sync += [
-                asking.eq(1), row.eq(0), member.eq(0), pass_.eq(0), group_address.eq(self.verdict),
-                address.eq(self.verdict)]
+                asking.eq(1), row.eq(0), member.eq(0), pass_.eq(0), offset.eq(self.verdict)]
         with m.Elif(self.query):
-            m.d.sync += [pass_.eq(pass_ + 1), address.eq(address + self.verdict_frame)]
+            m.d.sync += pass_.eq(pass_ + 1)
             with m.If(last_pass):
-                m.d.sync += [pass_.eq(0), row.eq(row + 1), member.eq(member + 1), address.eq(group_address)]
+                m.d.sync += [pass_.eq(0), row.eq(row + 1), member.eq(member + 1)]
                 with m.If(member == self.group):
-                    m.d.sync += [
-                        member.eq(0), group_address.eq(group_address + 1), address.eq(group_address + 1)]
+                    m.d.sync += [member.eq(0), offset.eq(offset + 1)]
                 with m.If(row == self.rows):
                     m.d.sync += asking.eq(0)
 
@@ -130,7 +133,7 @@ class RowScan(wiring.Component):
             valid, last = next_valid, next_last
         complete, some, push = Signal(), Signal(), Signal()
         m.d.sync += complete.eq(last)
-        found = Signal(RowLayout(config))
+        found = self.found
         m.d.comb += [push.eq(complete & some), dropped.eq(complete & ~some)]
         if config.listed:
             sample, half, following = Signal(range(MAX_BATCH)), Signal(), Signal(range(MAX_BATCH + 1))
@@ -166,11 +169,11 @@ class RowScan(wiring.Component):
             m.d.comb += [
                 wins.eq(mask & self.triggered), some.eq(wins != 0),
                 found.samples.first.eq(first), found.samples.rest.eq(rest), found.samples.up.eq(up)]
-        with m.If(self.start):
+        with m.If(self.start | self.seek):
             m.d.sync += [found.row.eq(0), found.counter.eq(self.counter), found.tile.eq(self.tile)]
         # With one row ahead, the row waits where it was gathered; else it moves on at once.
         advance = complete if ahead > 1 else taken | dropped
-        with m.If(advance):
+        with m.If(advance | self.skip):
             m.d.sync += [found.row.eq(found.row + 1), found.counter.eq(found.counter + self.words + 1)]
             with m.If(found.row[:4] == TILE - 1):
                 m.d.sync += found.tile.eq(found.tile + self.tile_block_step)

@@ -11,7 +11,7 @@ next record is read meanwhile, and what the drain needs of the last is kept. The
 from the program memory: another network, or another rule, is another program.
 """
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -40,9 +40,9 @@ class Sequencer(wiring.Component):
         `learn`: with backward phases. Taken when no batch is in the array and `hold` is 0.
     hold : In(1)
         Something of the last batch still keeps the next from starting.
-    first_phase, passes, parity : In
-        Where the program begins; passes and parity of the batch, as the run is taken.
-    stride, replay_stride, operand_frame, rank_frame, verdict_frame : In
+    first_phase, final_pass, parity : In
+        Where the program begins; the last pass and the parity of the batch, as the run is taken.
+    stride, replay_stride : In
         Of the loader's record.
     update_busy, update_block : In
         Rows are still being updated; those of blocks below `update_block` no longer, in the layer that is chased.
@@ -65,8 +65,8 @@ class Sequencer(wiring.Component):
     voting, voted : Out
         Between these two, of a batch that learns: the winners of the layer next to the input are complete in the blocks
         below `voted`.
-    result_address : Out
-        With `classified`: where the results begin in the verdict memory.
+    result_offset : Out
+        With `classified`: where the results lie in the verdict memory.
     forward, backward : Out(1)
         The array is at work in a phase of sums or logits, of votes (for the statistics).
     """
@@ -78,13 +78,10 @@ class Sequencer(wiring.Component):
             "i_run": In(stream.Signature(data.StructLayout({"count": 6, "learn": 1, "time": 8}))),
             "hold": In(1),
             "first_phase": In(range(config.program_words)),
-            "passes": In(range(config.passes + 1)),
+            "final_pass": In(config.pass_width),
             "parity": In(1),
-            "stride": In(range(config.operand_words)),
+            "stride": In(range(config.operand_offsets)),
             "replay_stride": In(8),
-            "operand_frame": In(range(config.operand_words)),
-            "rank_frame": In(range(config.rank_words)),
-            "verdict_frame": In(range(config.winner_words)),
             "update_busy": In(1),
             "update_block": In(config.block_width),
             "results_busy": In(1),
@@ -98,7 +95,7 @@ class Sequencer(wiring.Component):
             "running": Out(1),
             "learning": Out(1),
             "classified": Out(1),
-            "result_address": Out(range(config.winner_words)),
+            "result_offset": Out(range(config.verdict_offsets)),
             "trained": Out(1),
             "voting": Out(1),
             "voted": Out(config.block_width),
@@ -109,8 +106,8 @@ class Sequencer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        operand_shape = range(config.operand_words)
-        rank_shape, verdict_shape = range(config.rank_words), range(config.winner_words)
+        operand_shape, verdict_shape = range(config.operand_offsets), range(config.verdict_offsets)
+        rank_shape, pass_shape = range(config.rank_blocks), config.pass_width
         words_shape = range(max(2, -(-config.fan_in // TILE)))
         m.submodules.record = record = RecordReader(config, PHASE, {
             "tile": range(config.tiles), "tile_word_step": range(config.tiles),
@@ -128,7 +125,7 @@ class Sequencer(wiring.Component):
                      "verdict", "replay", "replay_region", "end")
             draining = Signal(data.StructLayout({name: record.fields[name].shape for name in names}))
         wiring.connect(m, wiring.flipped(self.program), record.program)
-        passes, parity = Signal.like(self.passes), Signal()
+        final_pass, parity = Signal(pass_shape), Signal()
         m.d.comb += record.parity.eq(parity)
 
         issue, drain, write, query = (
@@ -139,18 +136,16 @@ class Sequencer(wiring.Component):
         m.d.comb += [self.control.phase.tail.eq(phase.tail), self.transpose.eq(phase.backward)]
 
         # Where the loops are.
-        block, pass_ = Signal(words_shape), Signal(range(config.passes + 1))
+        block, pass_ = Signal(words_shape), Signal(pass_shape)
         word = Signal(words_shape)
         pause = Signal.like(phase.pace)
-        operand_base, rank_base = Signal(operand_shape), Signal(rank_shape)
-        verdict_base, sample = Signal(verdict_shape), Signal(6)
         block_tile = Signal(range(config.tiles))
         tile = Signal(range(config.tiles))
         last_word, last_block, last_pass = Signal(), Signal(), Signal()
         m.d.comb += [
             last_word.eq(word == phase.words),
             last_block.eq(block == phase.blocks),
-            last_pass.eq(pass_ + 1 == passes),
+            last_pass.eq(pass_ == final_pass),
         ]
         sum_cycles = config.read_latency + Column.sum_delay
         # Until the first column has written all; then the others follow, and their signs go to the replay memory.
@@ -163,18 +158,12 @@ class Sequencer(wiring.Component):
 
         # What the drain needs to know of a job, kept from its last word until its sums come out.
         job = Signal(data.StructLayout({
-            "operand": operand_shape, "rank": rank_shape, "verdict": verdict_shape, "sample": 6, "block": words_shape,
-            "last": 1, "lower": 1, "final": 1}))
+            "pass_": pass_shape, "block": words_shape, "last": 1, "lower": 1, "final": 1}))
         summed = Signal()
 
-        def rewind():
-            return [operand_base.eq(0), rank_base.eq(0), verdict_base.eq(0), sample.eq(0), pass_.eq(0)]
-
-        def next_pass():
-            return [
-                operand_base.eq(operand_base + self.operand_frame), rank_base.eq(rank_base + self.rank_frame),
-                verdict_base.eq(verdict_base + self.verdict_frame), sample.eq(sample + config.samples),
-                pass_.eq(pass_ + 1)]
+        def at(offset, its_pass=pass_):
+            """Address in the operand memory."""
+            return Cat(its_pass, offset[:len(phase.operand)])
 
         finish = Signal()
         lower = Signal()
@@ -202,13 +191,13 @@ class Sequencer(wiring.Component):
                 m.d.comb += self.i_run.ready.eq(~self.hold)
                 with m.If(self.i_run.valid & ~self.hold):
                     m.d.sync += [
-                        self.learning.eq(self.i_run.payload.learn), self.running.eq(1), passes.eq(self.passes),
+                        self.learning.eq(self.i_run.payload.learn), self.running.eq(1), final_pass.eq(self.final_pass),
                         parity.eq(self.parity)]
                     m.d.comb += record.start.eq(1)
                     m.d.sync += [unread.eq(1), begun.eq(0)]
                     m.next = "load"
             with m.State("load"):
-                m.d.sync += [*rewind(), block.eq(0), block_tile.eq(phase.tile)]
+                m.d.sync += [pass_.eq(0), block.eq(0), block_tile.eq(phase.tile)]
                 m.d.comb += waiting.eq(1)
                 with m.If(~record.busy & ~(phase.classify & self.results_busy)):
                     m.next = "job"
@@ -221,17 +210,16 @@ class Sequencer(wiring.Component):
                     m.d.comb += waiting.eq(1)
             with m.State("words"):
                 m.d.sync += [
-                    issue.address.eq(operand_base + phase.operand + Mux(phase.paired, word, word >> 1)),
+                    issue.address.eq(at(phase.operand + Mux(phase.paired, word, word >> 1))),
                     issue.odd.eq(~phase.paired & word[0]), issue.paired.eq(phase.paired),
                     issue.tail.eq(last_word), issue.compute.eq(1), issue.last.eq(last_word),
                     self.tile.eq(tile), self.lower.eq(lower), tile.eq(tile + phase.tile_word_step),
-                    word.eq(word + 1), query.address.eq(verdict_base + phase.label),
+                    word.eq(word + 1), query.address.eq(Cat(pass_, phase.label)),
                 ]
                 with m.If(last_word):
                     m.d.sync += [
                         query.label.eq(phase.classify),
-                        job.operand.eq(operand_base), job.rank.eq(rank_base), job.verdict.eq(verdict_base),
-                        job.sample.eq(sample), job.block.eq(block), job.last.eq(last_block), job.lower.eq(lower),
+                        job.pass_.eq(pass_), job.block.eq(block), job.last.eq(last_block), job.lower.eq(lower),
                         job.final.eq(last_pass),
                     ]
                     with m.If(phase.keep_value):
@@ -242,8 +230,7 @@ class Sequencer(wiring.Component):
                         m.next = "pace"
             with m.State("value"):
                 m.d.sync += [
-                    issue.address.eq(operand_base + phase.keep_value_offset
-                                     + Mux(phase.keep_paired, block, block >> 1)),
+                    issue.address.eq(at(phase.keep_value_offset + Mux(phase.keep_paired, block, block >> 1))),
                     issue.odd.eq(~phase.keep_paired & block[0]), issue.aux_value.eq(1)]
                 with m.If(phase.keep_gate):
                     m.next = "gate"
@@ -252,7 +239,7 @@ class Sequencer(wiring.Component):
                 with m.Else():
                     m.next = "pace"
             with m.State("gate"):
-                m.d.sync += [issue.address.eq(operand_base + phase.pair_offset + block), issue.aux_gate.eq(1)]
+                m.d.sync += [issue.address.eq(at(phase.pair_offset + block)), issue.aux_gate.eq(1)]
                 m.next = "pace"
                 with m.If(pause == 0):
                     leave()
@@ -268,7 +255,7 @@ class Sequencer(wiring.Component):
                     m.next = "idle"
                 if early:
                     # What the first pass left is there, if there is another; its next sums come after the last's.
-                    first_ready = (flush == 0) | ((flush < settling + sum_cycles) & (passes != 1))
+                    first_ready = (flush == 0) | ((flush < settling + sum_cycles) & (final_pass != 0))
                     with m.If(~over & ~record.busy & first_ready):
                         m.next = "load"
                 else:
@@ -281,22 +268,22 @@ class Sequencer(wiring.Component):
             with m.If(unread & ~record.busy & (flush <= settling)):
                 m.d.sync += [
                     *(draining[name].eq(phase[name]) for name in names), unread.eq(0), begun.eq(1),
-                    self.result_address.eq(draining.verdict)]
+                    self.result_offset.eq(draining.verdict)]
                 m.d.comb += classified.eq(begun & draining.classify)
             with m.If(closing):
-                m.d.sync += self.result_address.eq(draining.verdict)
+                m.d.sync += self.result_offset.eq(draining.verdict)
         else:
-            m.d.comb += self.result_address.eq(draining.verdict)
+            m.d.comb += self.result_offset.eq(draining.verdict)
         with m.If(finish):
             m.d.sync += flush.eq(flush_cycles)
             with m.If(phase.pass_major):
                 m.d.sync += [block.eq(block + 1), block_tile.eq(block_tile + phase.tile_block_step)]
                 with m.If(last_block):
-                    m.d.sync += [block.eq(0), block_tile.eq(phase.tile), *next_pass()]
+                    m.d.sync += [block.eq(0), block_tile.eq(phase.tile), pass_.eq(pass_ + 1)]
             with m.Else():
-                m.d.sync += next_pass()
+                m.d.sync += pass_.eq(pass_ + 1)
                 with m.If(last_pass):
-                    m.d.sync += [*rewind(), block.eq(block + 1), block_tile.eq(block_tile + phase.tile_block_step)]
+                    m.d.sync += [pass_.eq(0), block.eq(block + 1), block_tile.eq(block_tile + phase.tile_block_step)]
         m.d.comb += [
             self.forward.eq(self.running & ~waiting & ~draining.backward),
             self.backward.eq(self.running & ~waiting & draining.backward),
@@ -346,29 +333,34 @@ class Sequencer(wiring.Component):
                 token = Signal()
                 m.d.sync += token.eq(tokens[-1])
                 tokens.append(token)
+        rank_pass, rank_row, rank_block = Signal(pass_shape), Signal(range(TILE)), Signal(rank_shape)
+        verdict_pass, verdict_offset = Signal(pass_shape), Signal(verdict_shape)
+        m.d.comb += [
+            drain.rank_address.eq(Cat(rank_pass, rank_row, rank_block)),
+            drain.verdict_address.eq(Cat(verdict_pass, verdict_offset))]
         with m.If(Mux(draining.backward, begins[1], begins[3])):
-            m.d.sync += drain.rank_address.eq(job.rank + draining.rank + (job.block << 4))
+            m.d.sync += [rank_pass.eq(job.pass_), rank_row.eq(0), rank_block.eq(draining.rank + job.block)]
         with m.Elif(Mux(draining.backward, rows[1], rows[3])):
-            m.d.sync += drain.rank_address.eq(drain.rank_address + 1)
+            m.d.sync += rank_row.eq(rank_row + 1)
         # Blocks that do not follow one another have a group each.
         with m.If(begins[3] & ((job.block == 0) | ~draining.pass_major)):
-            m.d.sync += drain.verdict_address.eq(job.verdict + draining.verdict + job.block)
+            m.d.sync += [verdict_pass.eq(job.pass_), verdict_offset.eq(draining.verdict + job.block)]
         with m.Elif(verdicts[3]):
-            m.d.sync += drain.verdict_address.eq(drain.verdict_address + 1)
+            m.d.sync += verdict_offset.eq(verdict_offset + 1)
         m.d.sync += self.verdict_write.eq(verdicts[2] & (draining.select | draining.classify))
 
         # Writes: the value word three, the gate word four cycles behind the sixteenth row. The job's place is kept
         # from a time when the next job has not begun to drain, nor its last words been issued.
         late = Signal(data.StructLayout({
-            "operand": operand_shape, "sample": 6, "block": words_shape, "final": 1}))
+            "pass_": pass_shape, "block": words_shape, "final": 1}))
         with m.If(drain.valid & (row == (4 if config.rows == TILE else 8))):
             m.d.sync += [late[name].eq(job[name]) for name in late.shape().members]
         part_bits = ceil_log2(max(1, config.update_words))
         paired = Signal()
         m.d.comb += paired.eq(ends[3] | draining.write_paired)
         m.d.sync += [
-            write.address.eq(late.operand + Mux(ends[3], draining.pair_offset, draining.write_offset)
-                             + Mux(paired, late.block, late.block >> 1)),
+            write.address.eq(at(Mux(ends[3], draining.pair_offset, draining.write_offset)
+                                + Mux(paired, late.block, late.block >> 1), late.pass_)),
             write.odd.eq(ends[3] | (~draining.write_paired & late.block[0])),
         ]
         with m.If(classified):
@@ -385,6 +377,6 @@ class Sequencer(wiring.Component):
             self.copy.eq(write.copy),
             self.o_copy.word.eq(draining.replay_region + (late.block >> part_bits)),
             self.o_copy.part.eq(late.block[:part_bits]),
-            self.o_copy.sample.eq(late.sample),
+            self.o_copy.sample.eq(late.pass_ * config.samples),
         ]
         return m

@@ -42,7 +42,7 @@ class Updater(wiring.Component):
         Ask nothing of the columns.
     triggered : In(32)
         Its samples that update; to be still while `busy`, but for `rotate`: see `Results`.
-    verdict_frame, replay_stride : In
+    replay_stride : In
         Of the loader's record.
     busy : Out(1)
         From the cycle after `start`, or after a row transfer was taken, until all is written.
@@ -80,7 +80,6 @@ class Updater(wiring.Component):
             "pause": In(1),
             "triggered": In(MAX_BATCH),
             "rotate": Out(1),
-            "verdict_frame": In(range(config.winner_words)),
             "replay_stride": In(8),
             "busy": Out(1),
             "updating": Out(1),
@@ -116,10 +115,10 @@ class Updater(wiring.Component):
         m.submodules.scan = scan = RowScan(config)
         m.submodules.record = record = RecordReader(config, LAYER, {
             "counter": counter_shape, "tile": tile_shape, "tile_block_step": tile_shape,
-            "copy": tile_shape, "verdict": range(config.winner_words), "rows": config.sum_width,
+            "copy": tile_shape, "verdict": range(config.verdict_offsets), "rows": config.sum_width,
             "words": range(config.row_words), "tail": range(config.update_lanes + 1)})
         layer = record.o
-        m.d.comb += [record.steps.replay_stride.eq(self.replay_stride), scan.verdict_frame.eq(self.verdict_frame)]
+        m.d.comb += record.steps.replay_stride.eq(self.replay_stride)
         wiring.connect(m, wiring.flipped(self.program), record.program)
         m.submodules.counters = memory = CounterMemory(config)
         m.d.comb += [
@@ -137,9 +136,8 @@ class Updater(wiring.Component):
         m.submodules.samples = samples = Samples(config)
         place = Signal(data.StructLayout(
             {"counter": counter_shape, "tile": tile_shape, "half": 1, "row": config.sum_width}))
-        # It moves on by a word, or, for the host, by a row or to the first word; by one adder each.
-        by_word, by_row, to_first = Signal(), Signal(), Signal()
-        word = Signal(max(config.sum_width, range(config.row_words).stop.bit_length()))
+        by_word = Signal()
+        word = Signal(range(max(2, config.row_words)))
 
         # Stage 0 is a sample of a word; memories are read in stage `issue`, counters step in stage `step`, and are
         # written in the next. Each group of lanes is a stage behind the one before; the signs wait for the last.
@@ -179,25 +177,13 @@ class Updater(wiring.Component):
                 with m.If(row_done):
                     m.d.sync += active.eq(0)
 
-        words_on, tiles_on = Signal(counter_shape), Signal(tile_shape)
-        first_word = Signal(range(config.row_words))
-        m.d.comb += [
-            words_on.eq(Mux(by_row, layer.words, Mux(to_first, first_word, 0))),
-            tiles_on.eq(Mux(by_row, Mux(place.row[:4] == TILE - 1, layer.tile_block_step, 0), Mux(
-                to_first, first_word >> 1 if lanes < TILE else first_word << ceil_log2(config.update_words),
-                place.half if lanes < TILE else config.update_words))),
-        ]
-        with m.If(by_word | by_row | to_first):
+        with m.If(by_word):
             m.d.sync += [
-                # With a carry-in, but to the first word: a row is one word longer than `words` says.
-                place.counter.eq((Cat(~to_first, place.counter) + Cat(1, words_on)) >> 1),
-                place.tile.eq(place.tile + tiles_on),
+                place.counter.eq(place.counter + 1),
+                place.tile.eq(place.tile + (place.half if lanes < TILE else config.update_words)),
             ]
-        if lanes < TILE:
-            with m.If(by_word):
+            if lanes < TILE:
                 m.d.sync += place.half.eq(~place.half)
-            with m.Elif(to_first):
-                m.d.sync += place.half.eq(first_word[0])
 
         if config.listed:
             m.d.comb += [
@@ -219,11 +205,13 @@ class Updater(wiring.Component):
             taken.eq(row_valid & (~active | (row_done & ~stall))), samples.take.eq(taken), samples.i.eq(row.samples)]
         if not config.listed:
             m.d.comb += samples.phase.eq(self.phase - row.row[:8])
+
+        def begin(row):
+            return [word.eq(0), place.counter.eq(row.counter), place.tile.eq(row.tile), place.half.eq(0),
+                    place.row.eq(row.row)]
+
         with m.If(taken):
-            m.d.sync += [
-                active.eq(1), fresh.eq(1), word.eq(0), last_word.eq(layer.words == 0),
-                place.counter.eq(row.counter), place.tile.eq(row.tile), place.half.eq(0), place.row.eq(row.row),
-            ]
+            m.d.sync += [active.eq(1), fresh.eq(1), last_word.eq(layer.words == 0), *begin(row)]
 
         m.d.comb += [
             *(stage[0][name].eq(chosen[name]) for name in ("first", "last", "last_word", "first_word")),
@@ -303,16 +291,16 @@ class Updater(wiring.Component):
             stalls.append(memory.write & chosen.valid & chosen.first)
         if config.weight_memory == "copied":
             # What is written stays for a second cycle.
-            stalls.append(stage[step].valid & stage[step].last & (layer.copy != 0))
+            copied = Signal()
+            m.d.sync += copied.eq(layer.copy != 0)
+            stalls.append(stage[step].valid & stage[step].last & copied)
         m.d.comb += stall.eq(Cat(stalls).any())
 
         # The layers of a batch, first to last; or one row for the host.
         slot = Signal(4)
         request = Signal(data.StructLayout({
-            "row": config.sum_width, "first": range(config.row_words), "words": range(config.row_words + 1),
-            "write": 1}))
+            "words": range(config.row_words + 1), "write": 1}))
         left = Signal(range(lanes + 1))
-        m.d.comb += first_word.eq(request.first)
         m.d.comb += [record.parity.eq(self.parity), record.base.eq(Cat(
             C(0, ceil_log2(SLOT)), slot))]
         with m.FSM():
@@ -321,11 +309,8 @@ class Updater(wiring.Component):
                     m.d.sync += [self.busy.eq(1), self.updating.eq(1), slot.eq(1)]
                     m.next = "layer"
                 with m.Elif(~self.hold):
-                    m.d.comb += self.i_row.ready.eq(1)
                     with m.If(self.i_row.valid):
-                        m.d.sync += [
-                            self.busy.eq(1), hosted.eq(1), slot.eq(self.i_row.payload.layer),
-                            *(request[name].eq(self.i_row.payload[name]) for name in request.shape().members)]
+                        m.d.sync += [self.busy.eq(1), hosted.eq(1), slot.eq(self.i_row.payload.layer)]
                         m.next = "row"
             with m.State("layer"):
                 with m.If(self.triggered == 0):
@@ -352,21 +337,26 @@ class Updater(wiring.Component):
                 m.d.comb += record.start.eq(1)
                 m.next = "row_record"
             with m.State("row_record"):
-                m.d.sync += [
-                    place.counter.eq(layer.counter), place.tile.eq(layer.tile), place.row.eq(0), place.half.eq(0),
-                    word.eq(0)]
                 with m.If(~record.busy):
+                    m.d.comb += scan.seek.eq(1)
                     m.next = "seek"
             with m.State("seek"):
-                # Row by row, then to the word: no multiplier.
-                with m.If(word != request.row):
-                    m.d.comb += by_row.eq(1)
-                    m.d.sync += [word.eq(word + 1), place.row.eq(place.row + 1)]
+                # Row by row, then word by word: no multiplier.
+                m.d.comb += scan.skip.eq(1)
+                with m.If(scan.found.row == self.i_row.payload.row):
+                    m.d.sync += begin(scan.found)
+                    m.next = "word"
+            with m.State("word"):
+                with m.If(word != self.i_row.payload.first):
+                    m.d.comb += by_word.eq(1)
+                    m.d.sync += word.eq(word + 1)
                 with m.Else():
-                    m.d.comb += to_first.eq(1)
-                    m.d.sync += left.eq(lanes)
+                    m.d.comb += self.i_row.ready.eq(1)
+                    m.d.sync += [
+                        left.eq(lanes),
+                        *(request[name].eq(self.i_row.payload[name]) for name in request.shape().members)]
                     m.next = "read"
-                    with m.If(request.write):
+                    with m.If(self.i_row.payload.write):
                         m.next = "fill"
             with m.State("fill"):
                 m.d.comb += [self.i_counter.ready.eq(1), shift.eq(self.i_counter.valid)]

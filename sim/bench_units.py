@@ -394,12 +394,12 @@ async def results(dut):
     sink = StreamSink(dut, "o", members["o"].signature.members["payload"].shape)
     for count, stalls in itertools.product((1, MAX_BATCH, 5, 31, 2, 17), ("never", "half", "bursts")):
         sink.stall = PATTERNS[stalls]()
-        frame = rng.randrange(1, 5)
-        address = rng.randrange(CONFIG.winner_words - frame * CONFIG.passes)
-        await cycle(dut, start=1, count=count, address=address, frame=frame)
-        await cycle(dut, start=0, count=0, address=0)
+        offset = rng.randrange(CONFIG.verdict_offsets)
+        await cycle(dut, start=1, count=count, offset=offset)
+        await cycle(dut, start=0, count=0, offset=0)
         assert dut.busy.value
-        places = [(address + sample // CONFIG.samples * frame, sample % CONFIG.samples) for sample in range(count)]
+        places = [(offset << CONFIG.pass_width | sample // CONFIG.samples, sample % CONFIG.samples)
+                  for sample in range(count)]
         items = await sink.receive(count)
         assert items == [{"prediction": columns.member[place], "triggered": columns.up[place]} for place in places]
         while dut.busy.value:
@@ -517,19 +517,20 @@ async def scan(dut):
     for (rows, group), stalls in itertools.product(layers, ("never", "mostly", "bursts")):
         sink.stall = PATTERNS[stalls]()
         groups = -(-rows // group)
-        frame, verdict = int(rng.integers(groups, groups + 3)), int(rng.integers(0, 10))
+        verdict = int(rng.integers(0, 10))
         counter, words = int(rng.integers(0, 100)), int(rng.integers(0, min(4, CONFIG.row_words)))
         tile, step = int(rng.integers(0, 10)), int(rng.integers(1, 10))
         triggered = rng.integers(0, 2, MAX_BATCH) | rng.integers(0, 2)
         columns.member = rng.integers(0, group, columns.member.shape)
-        await cycle(dut, start=1, rows=rows - 1, group=group - 1, verdict=verdict, verdict_frame=frame,
-                    counter=counter, words=words, tile=tile, tile_block_step=step, triggered=pack(triggered),
+        await cycle(dut, start=1, rows=rows - 1, group=group - 1, verdict=verdict, counter=counter,
+                    words=words, tile=tile, tile_block_step=step, triggered=pack(triggered),
                     voting=group == TILE, voted=0)
         await cycle(dut, start=0)
         assert dut.busy.value
         expected = []
         for row in range(rows):
-            address = [verdict + row // group + sample // CONFIG.samples * frame for sample in range(MAX_BATCH)]
+            address = [verdict + row // group << CONFIG.pass_width | sample // CONFIG.samples
+                       for sample in range(MAX_BATCH)]
             lane = np.arange(MAX_BATCH) % CONFIG.samples
             mask = ((columns.member[address, lane] == row % group) & columns.valid[address, lane]
                     & triggered).astype(bool)
@@ -545,7 +546,8 @@ async def scan(dut):
                 await cycle(dut, voting=block < groups, voted=block, pause=0)
                 for _ in range(int(rng.integers(1, 600))):
                     await cycle(dut, pause=int(rng.integers(2)))
-                columns.valid[verdict + block::frame] = winners[verdict + block::frame]
+                begin = verdict + block << CONFIG.pass_width
+                columns.valid[begin:begin + CONFIG.passes] = winners[begin:begin + CONFIG.passes]
             columns.valid = winners
             await cycle(dut, pause=0)
         while dut.busy.value:

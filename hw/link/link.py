@@ -369,7 +369,7 @@ class Link(wiring.Component):
                     m.d.comb += leave.eq(offer("i_run"))
                     m.d.sync += loaded.eq(0)
                 with m.Else():
-                    m.d.comb += leave.eq(offer("i_row", core.idle))
+                    m.d.comb += leave.eq(offer("i_row"))
                 with m.If(command != Command.ROW_WRITE):
                     m.d.comb += then.eq(_State.ANSWER)
             with m.Case(_State.DATA):
