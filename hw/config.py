@@ -10,7 +10,7 @@ __all__ = ["TILE", "UPDATE_GROUP", "ArrayConfig"]
 TILE = 16
 """Side of a weight tile: neurons a column works on at once, and bits of an operand word."""
 
-UPDATE_GROUP = 32
+UPDATE_GROUP = 16
 """Update lanes that share their control; the next such group follows a cycle behind, so that no net grows with U."""
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,6 +212,11 @@ class ArrayConfig:
     def read_latency(self) -> int:
         """Cycles from a memory's address to its data."""
         return 2 if self.pipelined else 1
+
+    @property
+    def step_latency(self) -> int:
+        """Cycles from a counter's address to its step: with registers, a cycle more to make ready what it needs."""
+        return self.read_latency + 1 if self.pipelined else self.read_latency
 
     @property
     def bus_delay(self) -> int:

@@ -2,7 +2,7 @@
 
     k ± 1, saturating; then, if picked for reinforcement, one more step away from zero, saturating
 
-which is one addition of -2 … 2 and one clip (Eq. 9 on the odd lattice).
+which is one addition of ±1 or ±2 and one clip, or nothing (Eq. 9 on the odd lattice).
 """
 
 from amaranth import Cat, ClockSignal, Instance, Module, Mux, Signal, signed
@@ -30,6 +30,7 @@ class CounterStep(wiring.Component):
     """
 
     def __init__(self, config: ArrayConfig):
+        self.config = config
         self.bits = config.counter_bits
         super().__init__({
             "k": In(signed(self.bits)), "up": In(1), "pick": In(1), "hold": In(1),
@@ -41,19 +42,24 @@ class CounterStep(wiring.Component):
         # A picked counter steps on if its first step was outward, or led across zero; else it steps back. Both follow
         # from its sign, and from whether it is next to zero, 0 or -1.
         negative, near = self.k[-1], Signal()
-        m.d.comb += near.eq((self.k == 0) | (self.k == -1))
-        up, pick, outward = Signal(), Signal(), Signal()
+        outward, stay = Signal(), Signal()
         m.d.comb += [
-            up.eq(self.up | self.hold), pick.eq(self.pick & ~self.hold), outward.eq(near | (up ^ negative))]
-        step = Signal(signed(3))
-        m.d.comb += [
-            step[0].eq(~(pick | self.hold)), step[1].eq(Mux(pick, outward, ~up)), step[2].eq(~up & (~pick | outward))]
-        total = Signal(signed(bits + 1))
-        m.d.comb += [
-            total.eq(self.k + step),
-            self.lost.eq(total[bits] ^ total[bits - 1]),
-            self.o.eq(Mux(self.lost, Cat((~total[bits]).replicate(bits - 1), total[bits]), total[:bits])),
+            near.eq((self.k == 0) | (self.k == -1)),
+            outward.eq(near | (self.up ^ negative)),
+            stay.eq(self.hold | (self.pick & ~outward)),
         ]
+        step, total, lost = Signal(signed(3)), Signal(signed(bits + 1)), Signal()
+        m.d.comb += [
+            step.eq(Cat(~self.pick, self.pick | ~self.up, ~self.up)),
+            lost.eq(total[bits] ^ total[bits - 1]),
+        ]
+        clipped = Mux(lost, Cat((~total[bits]).replicate(bits - 1), total[bits]), total[:bits])
+        if self.config.pipelined:
+            # The way through the adder sets the clock: whether to stay is found beside it.
+            m.d.comb += [
+                total.eq(self.k + step), self.o.eq(Mux(stay, self.k, clipped)), self.lost.eq(lost & ~stay)]
+        else:
+            m.d.comb += [total.eq(self.k + Mux(stay, 0, step)), self.o.eq(clipped), self.lost.eq(lost)]
         return m
 
 

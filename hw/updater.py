@@ -143,7 +143,7 @@ class Updater(wiring.Component):
         # written in the next. Each group of lanes is a stage behind the one before; the signs wait for the last.
         groups = config.update_groups
         issue = 1 if config.pipelined else 0
-        step = issue + config.read_latency
+        step = issue + config.step_latency
         final = step + groups
         sample_layout = data.StructLayout({
             "valid": 1, "first": 1, "last": 1, "up": 1, "last_word": 1, "first_word": 1, "turn": 8, "word": 8})
@@ -241,13 +241,16 @@ class Updater(wiring.Component):
         m.d.comb += memory.i.eq(counters)
         reach = layer.reinforce_mask
         lane_bits = ceil_log2(lanes)
-        shift, shift_in = Signal(), Signal(signed(bits))
-        shifts, enters = shift, shift_in
+        shift, enters = Signal(), self.i_counter.payload
+        shifts = shift
         if config.pipelined:
-            shifts, enters = registered(m, shift), registered(m, shift_in)
+            shifts, enters = registered(m, shift), registered(m, enters)
         signs, lost_count = [], C(0, 0)
         for group in range(groups):
             now, before = stage[step + group], stage[step + group - 1]
+            valid, first = now.valid, now.first
+            if config.pipelined:
+                valid, first = registered(m, before.valid | shifts), registered(m, before.first | shifts)
             # Which counters are reinforced is known a cycle before.
             high_match, pick = Signal(name=f"match_{group}"), Signal(
                 config.group_lanes, name=f"pick_{group}", reset_less=True)
@@ -259,17 +262,23 @@ class Updater(wiring.Component):
                 m.submodules[f"step_{lane}"] = unit = CounterStep(config)
                 here = (before.turn[:lane_bits] ^ lane) & reach[:lane_bits]
                 m.d.sync += pick[place_here].eq(high_match & (here == 0))
+                found, neighbour = memory.o.word_select(lane, bits), counters[lane + 1] if lane + 1 < lanes else enters
+                if config.pipelined:
+                    # The host's counters come the same way as the memory's.
+                    found = registered(m, Mux(shifts, neighbour, found))
+                    up = registered(m, before.up ^ ~self.activations[lane])
+                else:
+                    up = ~(now.up ^ self.activations[lane])
                 m.d.comb += [
-                    unit.k.eq(Mux(now.first, memory.o.word_select(lane, bits).as_signed(), counters[lane])),
-                    unit.up.eq(~(now.up ^ self.activations[lane])),
-                    unit.pick.eq(pick[place_here]),
-                    unit.hold.eq(hosted),
+                    unit.k.eq(Mux(first, found.as_signed(), counters[lane])),
+                    unit.up.eq(up), unit.pick.eq(pick[place_here]), unit.hold.eq(hosted),
                 ]
                 m.d.sync += lost[place_here].eq(unit.lost & now.valid & (~now.last_word | (lane < layer.tail)))
-                with m.If(now.valid):
+                with m.If(valid):
                     m.d.sync += counters[lane].eq(unit.o)
-                with m.Elif(shifts):
-                    m.d.sync += counters[lane].eq(counters[lane + 1] if lane + 1 < lanes else enters)
+                if not config.pipelined:
+                    with m.Elif(shifts):
+                        m.d.sync += counters[lane].eq(neighbour)
             lost_count = registered(m, lost_count + sum(lost))
             written = Cat(~counters[lane][bits - 1] for lane in lanes_here)
             for _ in range(groups - 1 - group):
@@ -277,7 +286,7 @@ class Updater(wiring.Component):
             signs.append(written)
         m.d.sync += self.updated.eq(stage[step].valid & stage[step].first_word & ~hosted)
         m.d.comb += [
-            self.lost.eq(lost_count), self.o_counter.payload.eq(counters[0]), shift_in.eq(self.i_counter.payload),
+            self.lost.eq(lost_count), self.o_counter.payload.eq(counters[0]),
             self.write.eq(stage[final].valid & stage[final].last), self.signs.eq(Cat(signs)),
             self.copy.eq(layer.copy),
             *(getattr(self, name).eq(stage_place[final][name]) for name in ("tile", "half")),
@@ -362,6 +371,8 @@ class Updater(wiring.Component):
                 m.d.comb += [self.i_counter.ready.eq(1), shift.eq(self.i_counter.valid)]
                 with m.If(self.i_counter.valid):
                     m.d.sync += left.eq(left - 1)
+                    if config.pipelined:
+                        m.next = "shifted"
                     with m.If(left == 1):
                         m.next = "store"
             with m.State("store"):
@@ -385,7 +396,11 @@ class Updater(wiring.Component):
                         m.next = "advance"
             if config.pipelined:
                 with m.State("shifted"):
+                    m.next = "shifted_again"
+                with m.State("shifted_again"):
                     m.next = "empty"
+                    with m.If(request.write):
+                        m.next = "fill"
             with m.State("advance"):
                 m.d.comb += by_word.eq(1)
                 m.d.sync += [request.words.eq(request.words - 1), left.eq(lanes)]

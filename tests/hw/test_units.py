@@ -33,9 +33,10 @@ def test_config_is_refused_by_the_name_of_its_field(fields):
         ArrayConfig(**fields)
 
 
+@pytest.mark.parametrize("pipelined", [False, True])
 @pytest.mark.parametrize("bits", [5, 8])
-def test_counter_step(bits):
-    array = {"counter_bits": bits}
+def test_counter_step(bits, pipelined):
+    array = {"counter_bits": bits, "pipelined": pipelined}
     run(CounterStep(ArrayConfig(**array)), "counter_step", array)
 
 
