@@ -10,7 +10,7 @@ __all__ = ["TILE", "UPDATE_GROUP", "ArrayConfig"]
 TILE = 16
 """Side of a weight tile: neurons a column works on at once, and bits of an operand word."""
 
-UPDATE_GROUP = 16
+UPDATE_GROUP = 32
 """Update lanes that share their control; the next such group follows a cycle behind, so that no net grows with U."""
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,12 +176,6 @@ class ArrayConfig:
     def group_lanes(self) -> int:
         """Update lanes of a group."""
         return self.update_lanes // self.update_groups
-
-    @property
-    def replay_depths(self) -> tuple[int, ...]:
-        """Depths of the replay memory's parts: a power of two, and the rest."""
-        lower = 1 << (self.replay_words.bit_length() - 1)
-        return (lower, self.replay_words - lower) if self.replay_words > lower else (lower,)
 
     @property
     def passes(self) -> int:

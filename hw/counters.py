@@ -7,10 +7,10 @@ which is one addition of ±1 or ±2 and one clip, or nothing (Eq. 9 on the odd l
 
 from amaranth import Cat, ClockSignal, Instance, Module, Mux, Signal, signed
 from amaranth.lib import wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from .config import ArrayConfig
+from .memory import SplitMemory
 from .weights import registered
 
 __all__ = ["CounterMemory", "CounterStep"]
@@ -106,14 +106,12 @@ class CounterMemory(wiring.Component):
             if number:
                 read_address, write, write_address = (
                     registered(m, signal) for signal in (read_address, write, write_address))
-            m.submodules[f"memory_{number}"] = memory = Memory(
-                shape=width, depth=self.config.counter_words, init=[], attrs={"no_rw_check": 1})
-            read_port, write_port = memory.read_port(), memory.write_port()
+            m.submodules[f"memory_{number}"] = memory = SplitMemory(width=width, depth=self.config.counter_words)
             m.d.comb += [
-                read_port.addr.eq(read_address), write_port.addr.eq(write_address), write_port.en.eq(write),
-                write_port.data.eq(self.i.word_select(number, width)),
+                memory.read_address.eq(read_address), memory.write_address.eq(write_address), memory.enable.eq(write),
+                memory.i.eq(self.i.word_select(number, width)),
             ]
-            outputs.append(registered(m, read_port.data) if self.config.pipelined else read_port.data)
+            outputs.append(registered(m, memory.o) if self.config.pipelined else memory.o)
         m.d.comb += self.o.eq(Cat(outputs))
         return m
 

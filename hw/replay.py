@@ -6,11 +6,11 @@ The loader writes inputs; the columns' signs come in on a bus from the east and 
 
 from amaranth import C, Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from .config import TILE, ArrayConfig
+from .memory import SplitMemory
 from .sequencer import CopyLayout
 from .weights import registered
 
@@ -97,31 +97,20 @@ class ReplayMemory(wiring.Component):
         if config.pipelined:
             enable, word, part, sample, value, pair = (
                 registered(m, signal) for signal in (enable, word, part, sample, value, pair))
-        # A power of two and the rest apart: block RAMs of few bits side by side need no multiplexer behind them.
-        depths = config.replay_depths
-        lower = depths[0]
         write_address, read_address = Cat(sample, word), Cat(self.read_sample, self.read_word)
         outputs = []
         for number in range(words):
             if number and number * TILE % config.group_lanes == 0:
                 read_address = registered(m, read_address)
-            upper = registered(m, read_address >= lower)
-            found = []
-            for place, depth in enumerate(depths):
-                memory = Memory(shape=TILE, depth=depth, init=[], attrs={"no_rw_check": 1})
-                m.submodules[f"part_{number}_{place}"] = memory
-                write, read = memory.write_port(), memory.read_port()
-                here = (write_address >= lower) == place if len(depths) > 1 else 1
-                mine, half = part == number, value[:TILE]
-                if number % 2:
-                    mine, half = mine | (pair & (part == number - 1)), Mux(pair, value[-TILE:], half)
-                m.d.comb += [
-                    write.en.eq(enable & mine & here), write.addr.eq(write_address),
-                    write.data.eq(half), read.addr.eq(read_address),
-                ]
-                found.append(read.data)
-            output = Mux(upper, found[1], found[0]) if len(found) > 1 else found[0]
-            outputs.append(registered(m, output) if config.pipelined else output)
+            m.submodules[f"part_{number}"] = memory = SplitMemory(width=TILE, depth=config.replay_words)
+            mine, half = part == number, value[:TILE]
+            if number % 2:
+                mine, half = mine | (pair & (part == number - 1)), Mux(pair, value[-TILE:], half)
+            m.d.comb += [
+                memory.enable.eq(enable & mine), memory.write_address.eq(write_address), memory.i.eq(half),
+                memory.read_address.eq(read_address),
+            ]
+            outputs.append(registered(m, memory.o) if config.pipelined else memory.o)
         if config.update_lanes >= TILE:
             m.d.comb += self.o.eq(Cat(outputs))
         else:

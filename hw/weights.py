@@ -16,11 +16,11 @@ is read transposed lies there twice.
 
 from amaranth import C, Cat, ClockSignal, Instance, Module, Mux, Signal
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from .config import TILE, ArrayConfig
+from .memory import SplitMemory
 
 __all__ = ["WeightMemory", "registered", "tile_layout"]
 
@@ -94,21 +94,19 @@ class WeightMemory(wiring.Component):
         beside = config.paired_banks
         banks = []
         for first in range(0, TILE, beside):
-            memory = Memory(shape=TILE * beside, depth=config.tiles, init=[], attrs={"no_rw_check": 1})
-            m.submodules[f"bank_{first}"] = memory
-            write = memory.write_port(granularity=granularity)
-            read = memory.read_port()
+            m.submodules[f"bank_{first}"] = memory = SplitMemory(
+                width=TILE * beside, depth=config.tiles, granularity=granularity)
             m.d.comb += [
-                write.addr.eq(Cat(place[first // step][:word_bits], self.tile[word_bits:])),
-                write.data.eq(rotated[first // step].replicate(beside)),
-                read.addr.eq(self.i_address),
+                memory.write_address.eq(Cat(place[first // step][:word_bits], self.tile[word_bits:])),
+                memory.i.eq(rotated[first // step].replicate(beside)),
+                memory.read_address.eq(self.i_address),
             ]
             enables = []
             for bank in range(first, first + beside):
                 enable = self.write & (row_low == bank % step)
                 enables += [enable] if granularity == TILE else [enable & ~self.half, enable & self.half]
-            m.d.comb += write.en.eq(Cat(enables))
-            data_out = registered(m, read.data) if config.pipelined else read.data
+            m.d.comb += memory.enable.eq(Cat(enables))
+            data_out = registered(m, memory.o) if config.pipelined else memory.o
             banks += [data_out.word_select(place_here, TILE) for place_here in range(beside)]
 
         transpose, lower, rotation = self.i_transpose, self.i_lower, self.i_address[:word_bits]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ..hw.config import TILE, ArrayConfig
 from ..hw.link.config import LinkConfig
+from ..hw.memory import split_depths
 from ..hw.scan import RowLayout
 from ..hw.winners import VerdictLayout
 from ..model.config import MAX_BATCH
@@ -81,20 +82,20 @@ class BlockUse:
 def memories(config: ArrayConfig, link: LinkConfig) -> list[MemoryShape]:
     """Every memory of the core and its link."""
     lanes, verdict = config.lanes, VerdictLayout.size
-    weights = {"multiplexed": MemoryShape(
-        name="weights", width=TILE * config.paired_banks, depth=config.tiles,
-        granularity=min(TILE, config.update_lanes), count=TILE // config.paired_banks,
-    ), "copied": MemoryShape(
-        name="weights", width=TILE, depth=config.tiles * TILE // config.rows, granularity=1, count=config.rows)}
+    weights = {"multiplexed": [MemoryShape(
+        name="weights", width=TILE * config.paired_banks, depth=depth, granularity=min(TILE, config.update_lanes),
+        count=TILE // config.paired_banks) for depth in split_depths(config.tiles)
+    ], "copied": [MemoryShape(
+        name="weights", width=TILE, depth=config.tiles * TILE // config.rows, granularity=1, count=config.rows)]}
     found = [
-        weights[config.weight_memory],
+        *weights[config.weight_memory],
         MemoryShape(name="operands", width=TILE * lanes, depth=config.operand_words, granularity=TILE,
                     count=2 * config.columns),
         MemoryShape(name="ranks", width=config.rank_bits * lanes, depth=config.rank_words, count=config.columns),
         MemoryShape(name="verdicts", width=verdict * lanes, depth=config.winner_words, granularity=verdict,
                     count=config.columns),
         *(MemoryShape(name="replay", width=TILE, depth=depth, count=config.update_words)
-          for depth in config.replay_depths),
+          for depth in split_depths(config.replay_words)),
         MemoryShape(name="program", width=TILE, depth=config.program_words),
         MemoryShape(name="packets", width=8, depth=2 * link.buffer_bytes),
     ]
@@ -103,8 +104,8 @@ def memories(config: ArrayConfig, link: LinkConfig) -> list[MemoryShape]:
     if config.listed:
         found.append(MemoryShape(name="samples", width=(MAX_BATCH - 1).bit_length() + 9, depth=2 * MAX_BATCH))
     if config.counter_memory == "block":
-        found.append(MemoryShape(name="counters", width=config.group_lanes * config.counter_bits,
-                                 depth=config.counter_words, count=config.update_groups))
+        found += [MemoryShape(name="counters", width=config.group_lanes * config.counter_bits, depth=depth,
+                              count=config.update_groups) for depth in split_depths(config.counter_words)]
     return found
 
 

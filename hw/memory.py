@@ -1,0 +1,67 @@
+"""A memory in two parts, for depths that are no power of two: block RAMs of few bits side by side need no multiplexer
+behind them, and a small rest may lie in LUTs."""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["SplitMemory", "split_depths"]
+
+
+def split_depths(depth: int) -> tuple[int, ...]:
+    """Depths of the parts: the largest power of two, and the rest if there is one."""
+    lower = 1 << (depth.bit_length() - 1)
+    return (lower, depth - lower) if depth > lower else (lower,)
+
+
+class SplitMemory(wiring.Component):
+    """One read and one write port; a word must not be read in the cycle it is written.
+
+    Parameters
+    ----------
+    width, depth
+        Bits and words.
+    granularity
+        Bits that are written on their own; must divide `width`.
+
+    Members
+    -------
+    read_address : In
+    o : Out(width)
+        The word, a cycle later.
+    write_address, enable, i : In
+        Write the parts of word `i` whose bit in `enable` is set.
+    """
+
+    def __init__(self, *, width: int, depth: int, granularity: int | None = None):
+        self.width, self.depth, self.granularity = width, depth, width if granularity is None else granularity
+        super().__init__({
+            "read_address": In(range(depth)),
+            "o": Out(width),
+            "write_address": In(range(depth)),
+            "enable": In(width // self.granularity),
+            "i": In(width),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        depths = split_depths(self.depth)
+        outputs = []
+        for place, depth in enumerate(depths):
+            m.submodules[f"part_{place}"] = memory = Memory(
+                shape=self.width, depth=depth, init=[], attrs={"no_rw_check": 1})
+            write, read = memory.write_port(granularity=self.granularity), memory.read_port()
+            here = (self.write_address >= depths[0]) == place if len(depths) > 1 else 1
+            m.d.comb += [
+                write.addr.eq(self.write_address), write.data.eq(self.i), write.en.eq(Mux(here, self.enable, 0)),
+                read.addr.eq(self.read_address),
+            ]
+            outputs.append(read.data)
+        if len(depths) > 1:
+            upper = Signal()
+            m.d.sync += upper.eq(self.read_address >= depths[0])
+            m.d.comb += self.o.eq(Mux(upper, outputs[1], outputs[0]))
+        else:
+            m.d.comb += self.o.eq(outputs[0])
+        return m
