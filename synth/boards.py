@@ -62,9 +62,11 @@ UP5K = Device(name="iCE40 UP5K", family="ice40", synthesis="-device u",
 # The default router goes round in circles on this one.
 HX8K = Device(name="iCE40 HX8K", family="ice40", synthesis="-device hx",
               nextpnr=("--hx8k", "--package", "ct256", "--router", "router2"), routers=((),), lut4=7680, block_ram=32)
-ECP5_25F = Device(name="ECP5-25F", family="ecp5", synthesis="-nowidelut -nodsp",
+# On large designs router2 is done in a fraction of the time.
+ECP5_ROUTERS = (("--router", "router2"), ())
+ECP5_25F = Device(name="ECP5-25F", family="ecp5", synthesis="-nowidelut -nodsp", routers=ECP5_ROUTERS,
                   nextpnr=("--25k", "--package", "CABGA381", "--speed", "6"), lut4=24288, block_ram=56)
-ECP5_85F = Device(name="ECP5-85F", family="ecp5", synthesis="-nowidelut -nodsp",
+ECP5_85F = Device(name="ECP5-85F", family="ecp5", synthesis="-nowidelut -nodsp", routers=ECP5_ROUTERS,
                   nextpnr=("--85k", "--package", "CABGA381", "--speed", "6"), lut4=83640, block_ram=208)
 
 
@@ -153,7 +155,8 @@ BOARDS = {board.name: board for board in (
         title="ULX3S with LFE5U-25F",
         device=ECP5_25F,
         platform=ULX3S_25F_Platform,
-        config=ArrayConfig(columns=4, lanes=2, update_lanes=32, counter_words=1024, scan_ahead=4, pipelined=True),
+        config=ArrayConfig(columns=4, lanes=2, update_lanes=64, load_words=2, operand_words=512, replay_words=1088,
+                           rank_words=256, winner_words=64, counter_words=1024, scan_ahead=4, pipelined=True),
         clock_hz=100_000_000,
         loader_board="ulx3s",
     ),
@@ -162,9 +165,10 @@ BOARDS = {board.name: board for board in (
         title="ULX3S with LFE5U-85F",
         device=ECP5_85F,
         platform=ULX3S_85F_Platform,
-        config=ArrayConfig(columns=4, lanes=2, update_lanes=64, tiles=1024, counter_words=2048, scan_ahead=8,
-                           pipelined=True),
-        clock_hz=80_000_000,
+        config=ArrayConfig(columns=8, lanes=2, update_lanes=128, load_words=2, tiles=1168, operand_words=512,
+                           replay_words=1024, rank_words=512, winner_words=64, counter_words=2336, program_words=512,
+                           scan_ahead=8, pipelined=True),
+        clock_hz=100_000_000,
         loader_board="ulx3s",
     ),
 )}
