@@ -21,7 +21,8 @@ from ..hw.program import BUFFERED, LAYER, LOADER, PHASE, SLOT, Field, Program, c
 from ..hw.timing import Timing
 from ..model.config import MAX_BATCH, NetworkConfig
 
-__all__ = ["OVERHEADS", "Schedule", "Span", "compile_blank", "plan_batches", "row_chances", "row_samples"]
+__all__ = ["OVERHEADS", "Schedule", "Span", "compile_blank", "plan_batches", "program_layers", "program_phases",
+           "row_chances", "row_samples"]
 
 BATCHES = 6
 """Walked through; the last but one is what counts."""
@@ -119,6 +120,20 @@ def row_samples(network: NetworkConfig, layer: int, triggered: int) -> list[int]
             for row in range(network.layers[layer + 1])]
 
 
+def program_phases(program: Program, *, learn: bool) -> list[dict[str, int]]:
+    """The records of a batch's phases, in order; buffered fields without their flag."""
+    phases, address = [], _record(LOADER, program.words, 0)["first_phase"]
+    while not (phases and (phases[-1]["end"] or (phases[-1]["end_infer"] and not learn))):
+        phases.append(_record(PHASE, program.words, address))
+        address = phases[-1]["next"]
+    return phases
+
+
+def program_layers(program: Program) -> list[dict[str, int]]:
+    """The records of the layers that are trained."""
+    return [_record(LAYER, program.words, SLOT * slot) for slot in program.slots[:-1]]
+
+
 def _record(layout: dict[str, Field], words: np.ndarray, address: int) -> dict[str, int]:
     found = {}
     for name, (word, bit) in positions(layout).items():
@@ -155,8 +170,8 @@ class _Walk:
         self.batch, self.triggered, self.learn = batch, triggered, learn
         self.passes = -(-batch // self.array.samples)
         self.header = _record(LOADER, program.words, 0)
-        self.phase_records = list(self._phases())
-        self.layers = [_record(LAYER, program.words, SLOT * slot) for slot in program.slots[:-1]]
+        self.phase_records = program_phases(program, learn=learn)
+        self.layers = program_layers(program)
         self.layer_samples = [row_samples(self.network, layer, triggered) for layer in range(self.network.depth)]
         self.spans: list[Span] = []
         # Cycles, first and beyond the last, in which a statistics counter's condition holds.
@@ -166,15 +181,6 @@ class _Walk:
         self.update_begin = self.update_end = 0.0
         self.results_end = 0.0
         self.voted: dict[int, float] = {}
-
-    def _phases(self):
-        address = self.header["first_phase"]
-        while True:
-            phase = _record(PHASE, self.program.words, address)
-            yield phase
-            if phase["end"] or (phase["end_infer"] and not self.learn):
-                return
-            address = phase["next"]
 
     def schedule(self) -> Schedule:
         runs, loads, updates, free = [], [], [], 0.0
