@@ -20,8 +20,8 @@ __all__ = ["Forecast", "Work", "forecast", "forecast_table", "parse_widths"]
 PHASES = ("forward", "backward", "update", "stall")
 
 CAUSES = dict(zip(OVERHEADS, (
-    "words of the network", "starting jobs", "pace of the sums", "last sums of a phase", "waits for updates",
-    "waits for samples", "waits for results", "records"), strict=True))
+    "network's words", "jobs' starts", "pace of sums", "last sums", "waits for updates", "waits for samples",
+    "waits for results", "reading records"), strict=True))
 """What people call `schedule.OVERHEADS`."""
 
 
@@ -161,7 +161,7 @@ def forecast_table(result: Forecast) -> tuple[Table, Table]:
 
     limits = [work.roofline.limit for work in works]
     for name in works[0].roofline.bounds:
-        cycles.add_row(f"at least, {name}", *(
+        cycles.add_row(f"≥ {name}", *(
             f"[bold]{work.roofline.bounds[name]:.1f}[/bold]" if name == limit else f"{work.roofline.bounds[name]:.1f}"
             for work, limit in zip(works, limits, strict=True)))
     cycles.add_section()
@@ -169,10 +169,10 @@ def forecast_table(result: Forecast) -> tuple[Table, Table]:
     cycles.add_row("[bold]all[/bold]", *(f"[bold]{work.cycles:.1f}[/bold]" for work in works))
     cycles.add_row("over the roofline", *(f"× {work.distance:.2f}" for work in works))
     cycles.add_section()
-    rows([work.causes for work in works], {name: f"array: {cause}" for name, cause in CAUSES.items()})
+    rows([work.causes for work in works], CAUSES)
     cycles.add_section()
-    cycles.add_row(f"samples a second at {clock:g} MHz", *(f"{1e6 * clock / work.cycles:,.0f}" for work in works))
-    cycles.add_row(f"the same over the line, {result.board.baud:,} baud", *(
+    cycles.add_row(f"samples/s at {clock:g} MHz", *(f"{1e6 * clock / work.cycles:,.0f}" for work in works))
+    cycles.add_row(f"… at {result.board.baud / 1e6:g} Mbaud", *(
         f"{1e6 * clock / (work.roofline.link + work.cycles):,.0f}" for work in works))
 
     device, total = result.board.device, sum(result.luts.values())
