@@ -32,7 +32,8 @@ def features(config: ArrayConfig) -> dict[str, dict[str, float]]:
     words, copied = config.update_words, config.weight_memory == "copied"
     search = "listed" if config.listed else "masked"
     return {
-        "element": {"row of a sample": samples * rows, "row": columns * rows},
+        "element": {"row of a sample": samples * rows, "row": columns * rows,
+                    "multiplexed": 0 if copied else 1},
         "lane": {"sample": samples, "bit of a sum": samples * config.sum_width},
         "column": {"column": columns, "sample": samples},
         "weights": {"copied": 1} if copied else {"multiplexed": 1, "word together": TILE * rows * (words - 1)},
@@ -93,5 +94,5 @@ def _coefficients() -> dict[str, dict[str, dict[str, float]]]:
 def array_luts(config: ArrayConfig, family: str) -> dict[str, float]:
     """LUTs of each block of the design with that array, as placed."""
     fitted = _coefficients()[family]
-    return {block: PLACED[family] * sum(fitted.get(block, {}).get(name, 0.0) * value for name, value in row.items())
+    return {block: PLACED[family] * sum(fitted[block].get(name, 0.0) * value for name, value in row.items())
             for block, row in features(config).items()}

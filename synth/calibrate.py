@@ -15,7 +15,7 @@ import numpy as np
 from ..hw.config import ArrayConfig
 from .area import AREA_FILE, BLOCK_FEATURES, block_luts, features
 from .boards import BOARDS, Board
-from .build import synthesise
+from .build import find_build, synthesise
 from .netlist import cells_by_block, top_module
 from .top import Top
 
@@ -55,17 +55,21 @@ def arrays() -> Iterator[tuple[str, Board]]:
 
 
 def calibrate() -> dict:
-    """The contents of `area.json`: LUTs by block as counted, and the coefficients that come nearest to them.
+    """The contents of `area.json`: LUTs by block as counted, of presets that have been placed also the placed ones, and
+    the coefficients that come nearest to what was counted.
 
     Every error counts by its part of the whole array's LUTs; no coefficient is below zero.
     """
     counted = {}
     for name, board in arrays():
         print(f"{name}: synthesise", file=sys.stderr)
+        # Shapes need not fit the device, so its memory is not checked.
         netlist = synthesise(board, top=Top(board))
         counted[name] = {
             "family": board.device.family, "config": board.config.to_dict(),
             "luts": block_luts(cells_by_block(top_module(json.loads(netlist.read_text()))), board.device.family)}
+        if name in BOARDS and (report := find_build(board)):
+            counted[name]["placed"] = report.uses["lut4"].used
     coefficients = {family: {block: _fit(block, family, counted) for block in BLOCK_FEATURES}
                     for family in ("ice40", "ecp5")}
     return {"coefficients": coefficients, "counted": counted}

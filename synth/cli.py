@@ -14,7 +14,7 @@ from .boards import BOARDS, Board, find_board
 from .build import BuildError, build
 from .check import NetlistError, check_netlist
 from .estimate import memory_use
-from .forecast import forecast, forecast_table, parse_widths
+from .forecast import forecast, forecast_table, parse_widths, with_array
 from .report import BuildReport, table
 from .tools import ToolError, run_visibly
 
@@ -51,11 +51,12 @@ def estimate_board(
     classes: Annotated[int, typer.Option(min=2, help="Classes.")] = 10,
     batch: Annotated[int, typer.Option(min=1, max=MAX_BATCH, help="Samples a batch.")] = MAX_BATCH,
     trigger: Annotated[float, typer.Option(min=0, max=1, help="Part of the samples that triggers.")] = 1.0,
+    array: Annotated[str, typer.Option(help="An array other than the board's: columns=8,update_lanes=128.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ):
     """Foretell a network on a board, at once: cycles and what bounds them, look-up tables, memory."""
     try:
-        chosen = find_board(board)
+        chosen = with_array(find_board(board), array)
         network = NetworkConfig(
             layers=parse_widths("--layers", layers), classes=classes, counter_bits=chosen.config.counter_bits,
             groups=parse_widths("--groups", groups) if groups else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from .estimate import BlockUse, memory_use
 from .roofline import Roofline, find_roofline
 from .schedule import OVERHEADS, Schedule, compile_blank, plan_batches
 
-__all__ = ["Forecast", "Work", "forecast", "forecast_table", "parse_widths"]
+__all__ = ["Forecast", "Work", "forecast", "forecast_table", "parse_widths", "with_array"]
 
 PHASES = ("forward", "backward", "update", "stall")
 
@@ -144,6 +145,24 @@ def parse_widths(option: str, text: str) -> tuple[int, ...]:
         return tuple(int(width) for width in text.split(","))
     except ValueError:
         raise ValueError(f"{option} must be widths separated by commas, not {text!r}") from None
+
+
+def with_array(board: Board, changes: str) -> Board:
+    """The board with some of its array's fields changed: "columns=8,update_lanes=128".
+
+    Raises ValueError for what is no such field, or no value for it.
+    """
+    fields = board.config.to_dict()
+    changed = {}
+    for change in changes.split(",") if changes else []:
+        name, _, text = change.partition("=")
+        if name not in fields:
+            raise ValueError(f"--array must name fields of the array ({', '.join(fields)}), not {name!r}")
+        try:
+            changed[name] = text if isinstance(fields[name], str) else type(fields[name])(int(text))
+        except ValueError:
+            raise ValueError(f"--array: {name} must be a number, not {text!r}") from None
+    return dataclasses.replace(board, config=dataclasses.replace(board.config, **changed))
 
 
 def forecast_table(result: Forecast) -> tuple[Table, Table]:

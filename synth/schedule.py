@@ -19,7 +19,7 @@ import numpy as np
 from ..hw.config import TILE, ArrayConfig
 from ..hw.program import BUFFERED, LAYER, LOADER, PHASE, SLOT, Field, Program, compile_network, positions
 from ..hw.timing import Timing
-from ..model.config import MAX_BATCH, NetworkConfig
+from ..model.config import MAX_BATCH, RANK_BITS, NetworkConfig
 
 __all__ = ["OVERHEADS", "Schedule", "Span", "compile_blank", "plan_batches", "program_layers", "program_phases",
            "row_chances", "row_samples"]
@@ -99,7 +99,7 @@ def row_chances(network: NetworkConfig, layer: int) -> list[float]:
     """
     fan_in, shift = network.layers[layer], network.rank_shifts[layer]
     size = network.groups[layer]
-    top, deviation = 15, math.sqrt(fan_in)
+    top, deviation = (1 << RANK_BITS) - 1, math.sqrt(fan_in)
     below = [math.erf((rank << shift) / (deviation * math.sqrt(2))) for rank in range(top + 1)] + [1.0]
     chances = [0.0] * size
     for rank in range(top + 1):
