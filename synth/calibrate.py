@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from ..hw.config import ArrayConfig
-from .area import AREA_FILE, BLOCK_FEATURES, block_luts, features
+from ..hw.link.config import LinkConfig
+from .area import AREA_FILE, BLOCKS, block_luts, features
 from .boards import BOARDS, Board
 from .build import find_build, synthesise
 from .netlist import cells_by_block, top_module
@@ -66,20 +67,23 @@ def calibrate() -> dict:
         # Shapes need not fit the device, so its memory is not checked.
         netlist = synthesise(board, top=Top(board))
         counted[name] = {
-            "family": board.device.family, "config": board.config.to_dict(),
+            "family": board.device.family, "config": board.config.to_dict(), "link": dataclasses.asdict(board.link),
             "luts": block_luts(cells_by_block(top_module(json.loads(netlist.read_text()))), board.device.family)}
         if name in BOARDS and (report := find_build(board)):
             counted[name]["placed"] = report.uses["lut4"].used
-    coefficients = {family: {block: _fit(block, family, counted) for block in BLOCK_FEATURES}
-                    for family in ("ice40", "ecp5")}
-    return {"coefficients": coefficients, "counted": counted}
+    return {"coefficients": fit(counted), "counted": counted}
+
+
+def fit(counted: dict) -> dict[str, dict[str, dict[str, float]]]:
+    """Coefficients by family, block and feature."""
+    return {family: {block: _fit(block, family, counted) for block in BLOCKS} for family in ("ice40", "ecp5")}
 
 
 def _fit(block: str, family: str, counted: dict) -> dict[str, float]:
     from scipy.optimize import nnls
 
     shapes = [shape for shape in counted.values() if shape["family"] == family]
-    rows = [features(ArrayConfig(**shape["config"]))[block] for shape in shapes]
+    rows = [features(ArrayConfig(**shape["config"]), LinkConfig(**shape["link"]), family)[block] for shape in shapes]
     names = sorted({name for row in rows for name in row})
     weights = np.array([1 / sum(shape["luts"].values()) for shape in shapes])
     matrix = np.array([[row.get(name, 0.0) for name in names] for row in rows]) * weights[:, None]

@@ -136,7 +136,7 @@ def forecast(board: Board, network: NetworkConfig, *, batch: int = MAX_BATCH, tr
     family = board.device.family
     return Forecast(
         board=board, network=network, batch=batch, trigger=trigger, train=train, infer=infer,
-        luts=array_luts(board.config, family), memory=memory_use(board.config, board.link, family))
+        luts=array_luts(board.config, board.link, family), memory=memory_use(board.config, board.link, family))
 
 
 def parse_widths(option: str, text: str) -> tuple[int, ...]:

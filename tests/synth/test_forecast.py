@@ -6,9 +6,10 @@ import time
 
 import pytest
 from bitprop.hw.config import ArrayConfig
+from bitprop.hw.link.config import LinkConfig
 from bitprop.hw.program import CapacityError
 from bitprop.model.config import NetworkConfig
-from bitprop.synth.area import AREA_FILE, BLOCK_FEATURES, PLACED, array_luts, block_luts
+from bitprop.synth.area import AREA_FILE, BLOCKS, PLACED, array_luts, block_luts
 from bitprop.synth.boards import BOARDS, find_board
 from bitprop.synth.build import synthesise
 from bitprop.synth.forecast import forecast
@@ -121,8 +122,8 @@ def test_counted_presets_are_those_there_are():
 @pytest.mark.parametrize("name", COUNTED)
 def test_luts_are_near_those_of_netlists(name):
     shape = COUNTED[name]
-    estimated = array_luts(ArrayConfig(**shape["config"]), shape["family"])
-    assert set(estimated) == set(BLOCK_FEATURES) == set(shape["luts"])
+    estimated = array_luts(ArrayConfig(**shape["config"]), LinkConfig(**shape["link"]), shape["family"])
+    assert set(estimated) == set(BLOCKS) == set(shape["luts"])
     counted = PLACED[shape["family"]] * sum(shape["luts"].values())
     assert sum(estimated.values()) == pytest.approx(counted, rel=TOLERANCE)
     if "placed" in shape:
@@ -138,7 +139,7 @@ def test_luts_are_near_those_that_synthesis_makes(board):
     kinds = ("lut4", "lone_flip_flop") if board.device.family == "ice40" else ("lut4",)
     extra = 0 if board.device.family == "ice40" else 2 * cells[""]["carry"] + 6 * cells[""].get("lut_ram", 0)
     assert sum(found.values()) == sum(cells[""][kind] for kind in kinds) + extra
-    assert sum(array_luts(board.config, board.device.family).values()) == pytest.approx(
+    assert sum(array_luts(board.config, board.link, board.device.family).values()) == pytest.approx(
         PLACED[board.device.family] * sum(found.values()), rel=TOLERANCE)
 
 
@@ -153,7 +154,7 @@ def test_estimate_prints_json(call):
     found = json.loads(result.stdout)
     assert found["block_ram"] == 99 and found["block_ram_available"] == 208
     assert 0 < found["lut4"] < found["lut4_available"]
-    assert found["lut4"] == pytest.approx(sum(found["lut4_by_block"].values()), abs=len(BLOCK_FEATURES))
+    assert found["lut4"] == pytest.approx(sum(found["lut4_by_block"].values()), abs=len(BLOCKS))
     for name in ("train", "infer"):
         work = found[name]
         assert work["distance"] == pytest.approx(work["cycles_per_sample"] / work["bounds"]["roofline"])
