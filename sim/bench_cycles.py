@@ -1,7 +1,8 @@
 """Counts the cycles of training and of inference on the core, fed as fast as it takes samples.
 
 Parameters: `array`, `network` (fields of their configurations), `batch`, `trigger`, `batches`. While a batch is in
-work the next is loaded, and asked for as soon as the core takes requests. The counts are left as `result.json`.
+work the next is loaded, and asked for as soon as the core takes requests. The counts are left as `result.json`, with
+what was seen at the ports in every cycle that counts (see `trace.Trace`).
 """
 
 import json
@@ -9,16 +10,18 @@ from pathlib import Path
 
 import cocotb
 import numpy as np
-from cocotb.triggers import FallingEdge
+from cocotb.triggers import FallingEdge, ReadOnly
 from cocotb.utils import get_sim_time
 
 from ..hw.config import ArrayConfig
+from ..hw.ports import STATISTICS
 from ..hw.program import compile_network
 from ..model.config import NetworkConfig
 from ..model.step import infer
 from .core_host import CoreHost
 from .runner import bench_parameters
 from .streams import reset, start_clock
+from .trace import IDLE, LETTERS
 from .workload import Workload
 
 PERIOD = 10  # ns
@@ -62,6 +65,7 @@ async def measure(dut, host: CoreHost, work: list, expected: list[np.ndarray], l
     mask = (1 << host.array.statistic_width) - 1
     raw = host.statistics()
     totals = began = None
+    watch = Watch(dut, host.array.statistic_width)
 
     def add() -> None:
         # The counters may wrap, though not within a batch.
@@ -76,8 +80,10 @@ async def measure(dut, host: CoreHost, work: list, expected: list[np.ndarray], l
         add()
         if number == WARM_UP:
             totals, began = dict.fromkeys(raw, 0), get_sim_time("ns")
+            watch.start()
         time += batch
     ended, counted = get_sim_time("ns"), totals
+    trace = await watch.stop(round((ended - began) / PERIOD))
     predictions = await received
     await idle(dut)
     np.testing.assert_array_equal(predictions, np.concatenate(expected))
@@ -85,7 +91,55 @@ async def measure(dut, host: CoreHost, work: list, expected: list[np.ndarray], l
         "samples": batch * (len(work) - WARM_UP - 1),
         "cycles": round((ended - began) / PERIOD),
         "statistics": counted,
+        "trace": trace,
     }
+
+
+class Watch:
+    """Looks at the ports once a cycle."""
+
+    LAG = 2
+    """Cycles from what happens to the statistics that count it."""
+
+    def __init__(self, dut, width: int):
+        self._dut, self._width = dut, width
+        self._letters: list[str] = []
+        self._events = {"runs": [], "samples": [], "results": [], "rows": []}
+        self._handshakes = {"runs": "i_run", "samples": "i_sample", "results": "o_result"}
+        self._over = False
+
+    def start(self) -> None:
+        """From the next cycle on."""
+        self._task = cocotb.start_soon(self._watch())
+
+    async def stop(self, cycles: int) -> dict:
+        """What came in the first `cycles` cycles."""
+        self._over = True
+        await self._task
+        return {"letters": "".join(self._letters[self.LAG:])[:cycles]} | {
+            name: [place for place in places if 0 <= place < cycles] for name, places in self._events.items()}
+
+    async def _watch(self):
+        dut, mask = self._dut, (1 << self._width) - 1
+        ports = {name: (getattr(dut, f"{port}__valid"), getattr(dut, f"{port}__ready"))
+                 for name, port in self._handshakes.items()}
+        phases = [(STATISTICS.index(name) * self._width, letter) for name, letter in LETTERS.items()]
+        rows = STATISTICS.index("row_updates") * self._width
+        cycle, before, left = 0, int(dut.statistics.value), self.LAG
+        while left:
+            await FallingEdge(dut.clk)
+            await ReadOnly()
+            now = int(dut.statistics.value)
+            # What a statistic is in this cycle, it became by the cycle before.
+            self._letters.append(next(
+                (letter for place, letter in phases if (now ^ before) >> place & mask), IDLE))
+            if (now ^ before) >> rows & mask:
+                self._events["rows"].append(cycle - self.LAG)
+            for name, (valid, ready) in ports.items():
+                if valid.value and ready.value:
+                    self._events[name].append(cycle)
+            before, cycle = now, cycle + 1
+            left -= self._over
 
 
 async def receive_all(host: CoreHost, counts: list[int]) -> np.ndarray:

@@ -3,6 +3,7 @@
 import json
 import threading
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -19,12 +20,15 @@ from ..model.presets import DIGITS_BATCH, digits_network
 from ..model.trainer import Training, accuracy
 from ..synth.accelerator import Accelerator
 from ..synth.boards import BOARDS, find_board
+from ..synth.build import BuildError
 from ..synth.driver import Device, DeviceError, LinkError, SerialTransport
+from ..synth.forecast import parse_widths
 from ..synth.replay import PHASES, Comparison, Mismatch, replay
-from .cycles import measure_cycles, model_seconds
+from ..synth.tools import ToolError
+from .benchmark import benchmark_table, run_benchmark
 from .demo import DemoSettings, run_demo
+from .picture import draw
 from .runner import BenchError
-from .workload import Workload
 
 __all__ = ["app"]
 
@@ -33,6 +37,7 @@ app = typer.Typer()
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seeds counters, classifier and order of samples.")]
 BoardOption = Annotated[str, typer.Option("--board", help=f"One of {', '.join(BOARDS)}.")]
+PICTURES = Path("build/bench")
 _console = Console(stderr=True)
 
 
@@ -96,43 +101,31 @@ def demo(
 def bench(
     board: BoardOption = "icebreaker",
     layers: Annotated[str, typer.Option(help="Widths, input first.")] = "256,64,64",
+    groups: Annotated[str, typer.Option(help="Group sizes, one a layer; left out, the model's own.")] = "",
     classes: Annotated[int, typer.Option(min=2, help="Classes.")] = 10,
     batch: Annotated[int, typer.Option(min=1, max=32, help="Samples a batch.")] = 32,
     trigger: Annotated[float, typer.Option(min=0, max=1, help="Part of the samples that triggers.")] = 1.0,
+    picture: Annotated[Path | None, typer.Option(help="Where the picture goes: .svg, .png or .pdf.")] = None,
     as_json: JsonOption = False,
 ):
-    """Count the cycles of a trained and of an inferred sample, on the simulated core of a board."""
+    """Count the cycles of a trained and of an inferred sample, on the simulated core of a board; say what they go to,
+    and how far they are from the roofline; draw a picture."""
     try:
         chosen = find_board(board)
-        try:
-            widths = tuple(int(width) for width in layers.split(","))
-        except ValueError:
-            raise ValueError(f"--layers must be widths separated by commas, not {layers!r}") from None
-        network = NetworkConfig(layers=widths, classes=classes, counter_bits=chosen.config.counter_bits)
-        workload = Workload(network=network, batch=batch, trigger=trigger)
-        with _console.status(f"{chosen.title}: compiling and counting"):
-            train, infer = measure_cycles(chosen.config, workload)
-            seconds = model_seconds(workload)
-    except (BenchError, CapacityError, ValueError) as error:
+        network = NetworkConfig(
+            layers=parse_widths("--layers", layers), classes=classes, counter_bits=chosen.config.counter_bits,
+            groups=parse_widths("--groups", groups) if groups else None)
+        with _console.status(f"{chosen.title}: compiling and counting") as status:
+            result = run_benchmark(chosen, network, batch=batch, trigger=trigger, progress=status.update)
+        file = picture or PICTURES / f"{board}-{'-'.join(map(str, network.layers))}.svg"
+        draw(result.forecast, result.train, result.infer, file)
+    except (BenchError, BuildError, ToolError, CapacityError, ValueError) as error:
         _fail(str(error))
     if as_json:
-        print(json.dumps({
-            "board": board, "layers": list(widths), "classes": classes, "batch": batch, "trigger": trigger,
-            "clock_mhz": chosen.clock_hz / 1e6, "bit_ops": chosen.config.bit_ops, "train": train.to_dict(),
-            "infer": infer.to_dict(), "model_seconds_per_sample": seconds}, indent=2))
+        print(json.dumps(result.to_dict() | {"picture": str(file)}, indent=2))
         return
-    table = Table(f"cycles a sample, {layers}, batch {batch}, {trigger:.0%} triggered", "trained", "inferred")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for phase in PHASES:
-        table.add_row(phase, *(f"{count.phases[phase]:.1f}" for count in (train, infer)))
-    table.add_row("between batches", *(f"{count.cycles - sum(count.phases.values()):.1f}" for count in (train, infer)))
-    table.add_row("all", *(f"{count.cycles:.1f}" for count in (train, infer)))
-    clock = chosen.clock_hz / 1e6
-    table.add_row(f"time at {clock:g} MHz", *(f"{count.cycles / clock:.2f} µs" for count in (train, infer)))
-    table.add_row("utilisation", *(f"{count.utilisation:.1%}" for count in (train, infer)))
-    table.add_row("golden model", f"{1e6 * seconds:.1f} µs", "")
-    Console().print(table)
+    Console().print(benchmark_table(result))
+    Console().print(f"picture: {file}", highlight=False)
 
 
 @app.command()

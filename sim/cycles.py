@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..hw.config import ArrayConfig
 from ..hw.core import Core
-from ..hw.program import compile_network
-from ..model.config import NetworkConfig
+from ..hw.program import Program, compile_network
 from ..model.step import train_batch
 from ..synth.replay import PHASES
+from ..synth.roofline import bit_ops
 from .runner import CELLS, run_bench
+from .trace import Trace, causes
 from .workload import Workload
 
-__all__ = ["CycleCount", "array_cells", "bit_ops", "measure_cycles", "model_seconds"]
+__all__ = ["CycleCount", "array_cells", "measure_cycles", "model_seconds"]
 
 BATCHES = 6
 
@@ -32,28 +33,31 @@ class CycleCount:
         Those of the phases of `PHASES`, which are all cycles in which the core is not idle.
     utilisation
         Part of the array's bit operations, over all these cycles, that the network asks for.
+    array_utilisation
+        The same over the cycles in which the array works forward or backward.
+    causes
+        All cycles by what the array does in them: see `trace.causes`.
+    last
+        What was seen of the last batch.
     """
 
     cycles: float
     phases: dict[str, float]
     utilisation: float
+    array_utilisation: float
+    causes: dict[str, float]
+    last: Trace = field(repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return {"cycles_per_sample": self.cycles, "cycles": self.phases, "utilisation": self.utilisation}
+        """JSON-ready, without the trace."""
+        return {"cycles_per_sample": self.cycles, "cycles": self.phases, "causes": self.causes,
+                "utilisation": self.utilisation, "array_utilisation": self.array_utilisation}
 
 
 def array_cells(array: ArrayConfig) -> list[Path]:
     """Models of the vendor's cells that an array is made with, for `runner.run_bench`."""
     names = {"SB_SPRAM256KA": array.counter_memory == "spram", "SB_RAM40_4K": array.weight_memory == "copied"}
     return [CELLS / f"{name}.v" for name, used in names.items() if used]
-
-
-def bit_ops(network: NetworkConfig, *, learn: bool) -> int:
-    """Multiplications of single bits that a sample takes: each layer, the logits, and for learning the votes."""
-    products = [a * b for a, b in zip(network.layers[:-1], network.layers[1:], strict=True)]
-    forward = sum(products) + network.layers[-1] * network.classes
-    return forward + (sum(products[1:]) if learn else 0)
 
 
 def measure_cycles(array: ArrayConfig, workload: Workload, *, batches: int = BATCHES,
@@ -64,22 +68,27 @@ def measure_cycles(array: ArrayConfig, workload: Workload, *, batches: int = BAT
     the core does anything but what the model does.
     """
     network = workload.network
-    compile_network(network, workload.initial_state().classifier, array)
+    program = compile_network(network, workload.initial_state().classifier, array)
     run = run_bench(
         Core(array), "bitprop.sim.bench_cycles", tests=1, timeout=timeout, sources=array_cells(array), parameters={
             "array": array.to_dict(), "network": network.to_dict(), "batch": workload.batch,
             "trigger": workload.trigger, "batches": batches})
     result = json.loads((run.directory / "result.json").read_text())
-    return (_count(array, network, result["train"], learn=True),
-            _count(array, network, result["infer"], learn=False))
+    return tuple(_count(program, workload.batch, result[name], learn=learn)
+                 for name, learn in (("train", True), ("infer", False)))
 
 
-def _count(array: ArrayConfig, network: NetworkConfig, totals: dict, *, learn: bool) -> CycleCount:
+def _count(program: Program, batch: int, totals: dict, *, learn: bool) -> CycleCount:
     samples = totals["samples"]
     cycles = totals["cycles"] / samples
+    phases = {phase: totals["statistics"][phase] / samples for phase in PHASES}
+    trace = Trace.from_dict(totals["trace"])
+    ideal = bit_ops(program.network, learn=learn) / program.array.bit_ops
     return CycleCount(
-        cycles=cycles, phases={phase: totals["statistics"][phase] / samples for phase in PHASES},
-        utilisation=bit_ops(network, learn=learn) / (array.bit_ops * cycles))
+        cycles=cycles, phases=phases, utilisation=ideal / cycles,
+        array_utilisation=ideal / (phases["forward"] + phases["backward"]),
+        causes={name: count / samples for name, count in causes(trace, program, batch, learn=learn).items()},
+        last=trace.last_batch())
 
 
 def model_seconds(workload: Workload, *, batches: int = 3 * BATCHES) -> float:

@@ -21,7 +21,7 @@ from .routing import RouterStalled, RouterWatch, router_error
 from .tools import ToolError, run, versions
 from .top import Top
 
-__all__ = ["BuildError", "build", "plan", "synthesise"]
+__all__ = ["BuildError", "build", "find_build", "plan", "synthesise"]
 
 CONSTRAINTS = {"ice40": "top.pcf", "ecp5": "top.lpf"}
 TOOLS = {"ice40": ("nextpnr-ice40", "icepack"), "ecp5": ("nextpnr-ecp5", "ecppack")}
@@ -165,6 +165,19 @@ def _read_failures(work: Path, seed: int) -> list[str]:
     return json.loads(file.read_text()) if file.exists() else []
 
 
+def find_build(board: Board, *, top=None, folder: Path = Path("build/synth")) -> BuildReport | None:
+    """The report of what `build` has made of the design as it is now; None if it has not been placed. Runs no tool but
+    the packer, where a bitstream is missing.
+    """
+    work, _, _ = _work(board, top, folder)
+    if not ((work / NETLIST).exists() and (work / CELLS).exists()):
+        return None
+    seeds = 0
+    while _is_placed(work, seeds + 1):
+        seeds += 1
+    return build(board, seeds=seeds, top=top, folder=folder) if seeds else None
+
+
 def synthesise(board: Board, *, top=None, folder: Path = Path("build/synth"), time_limit: float | None = 7200,
                progress: Progress = lambda step, detail: None) -> Path:
     """The netlist that place and route gets of `top`, by default of the board's own system, as Yosys' JSON.
@@ -184,13 +197,9 @@ def _synthesised(board: Board, top, folder: Path, time_limit: float | None,
             check_memory(board)
         except ValueError as error:
             raise BuildError(str(error)) from None
-    family = board.device.family
-    tools = versions("yosys", *TOOLS[family])
     progress("elaborate", "")
-    files = plan(board, top)
-    parts = {name: files[name] for name in ("top.il", "top.ys", CONSTRAINTS[family])}
-    inputs = json.dumps([*parts.values(), board.device.nextpnr, tools])
-    work = folder / f"{board.name}-{hashlib.sha256(inputs.encode()).hexdigest()[:12]}"
+    work, parts, tools = _work(board, top, folder)
+    family = board.device.family
     work.mkdir(parents=True, exist_ok=True)
     with _locked(work):
         for name, content in parts.items():
@@ -200,6 +209,16 @@ def _synthesised(board: Board, top, folder: Path, time_limit: float | None,
                 watch=lambda line: progress("synthesise", line))
             _finish_netlist(work / "top.json", work / NETLIST, work / CELLS, family)
         yield work, tools
+
+
+def _work(board: Board, top, folder: Path) -> tuple[Path, dict[str, str], dict[str, str]]:
+    """A design's folder, the files that synthesis reads there, and the tools' versions."""
+    family = board.device.family
+    tools = versions("yosys", *TOOLS[family])
+    files = plan(board, top)
+    parts = {name: files[name] for name in ("top.il", "top.ys", CONSTRAINTS[family])}
+    inputs = json.dumps([*parts.values(), board.device.nextpnr, tools])
+    return folder / f"{board.name}-{hashlib.sha256(inputs.encode()).hexdigest()[:12]}", parts, tools
 
 
 def _finish_netlist(source: Path, netlist: Path, cells: Path, family: str) -> None:

@@ -8,11 +8,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ..model.config import MAX_BATCH, NetworkConfig
 from ..sim.runner import BenchError
 from .boards import BOARDS, Board, find_board
 from .build import BuildError, build
 from .check import NetlistError, check_netlist
 from .estimate import memory_use
+from .forecast import forecast, forecast_table, parse_widths, with_array
 from .report import BuildReport, table
 from .tools import ToolError, run_visibly
 
@@ -39,6 +41,33 @@ def show_boards(as_json: Annotated[bool, typer.Option("--json", help="Print JSON
             f"{facts['bit_ops']:,}", str(board.config.update_lanes),
             f"{facts['block_ram']} of {facts['block_ram_available']}")
     Console().print(output)
+
+
+@app.command("estimate")
+def estimate_board(
+    board: BoardName,
+    layers: Annotated[str, typer.Option(help="Widths, input first.")] = "256,64,64",
+    groups: Annotated[str, typer.Option(help="Group sizes, one a layer; left out, the model's own.")] = "",
+    classes: Annotated[int, typer.Option(min=2, help="Classes.")] = 10,
+    batch: Annotated[int, typer.Option(min=1, max=MAX_BATCH, help="Samples a batch.")] = MAX_BATCH,
+    trigger: Annotated[float, typer.Option(min=0, max=1, help="Part of the samples that triggers.")] = 1.0,
+    array: Annotated[str, typer.Option(help="An array other than the board's: columns=8,update_lanes=128.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+):
+    """Foretell a network on a board, at once: cycles and what bounds them, look-up tables, memory."""
+    try:
+        chosen = with_array(find_board(board), array)
+        network = NetworkConfig(
+            layers=parse_widths("--layers", layers), classes=classes, counter_bits=chosen.config.counter_bits,
+            groups=parse_widths("--groups", groups) if groups else None)
+        result = forecast(chosen, network, batch=batch, trigger=trigger)
+    except ValueError as error:
+        _fail(str(error))
+    if as_json:
+        print(json.dumps(result.to_dict(), indent=2))
+        return
+    for output in forecast_table(result):
+        Console().print(output)
 
 
 @app.command("build")

@@ -7,7 +7,7 @@ import pytest
 from bitprop.synth import build as flow
 from bitprop.synth import tools
 from bitprop.synth.boards import BOARDS, find_board
-from bitprop.synth.build import BuildError, build, plan
+from bitprop.synth.build import BuildError, build, find_build, plan
 from bitprop.synth.report import table
 from bitprop.synth.tools import ToolError
 from rich.console import Console
@@ -131,3 +131,12 @@ def test_failing_and_missing_tools_are_named(tmp_path, monkeypatch):
     monkeypatch.setenv("YOSYS", "/opt/yosys")
     assert tools.command("yosys") == "/opt/yosys"
     assert tools.versions("yosys") == {"yosys": "/opt/yosys"}
+
+
+def test_what_is_built_is_found(built, echo, monkeypatch, tmp_path):
+    board, folder, report = built
+    monkeypatch.setattr(flow, "run", lambda tool, *arguments, **options: pytest.fail(f"{tool} was run"))
+    found = find_build(board, top=echo(board), folder=folder)
+    assert found.placements[0] == report.placements[0] and found.bitstream.exists()
+    assert find_build(board, top=echo(board), folder=tmp_path) is None
+    assert find_build(dataclasses.replace(board, clock_hz=24_000_000), top=echo(board), folder=folder) is None

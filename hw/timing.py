@@ -1,0 +1,117 @@
+"""Cycles that the gateware takes beside its work: every constant of the schedule, for whoever foretells it.
+
+Each is what the unit named does; a change of a unit's states or stages is a change of one number here.
+"""
+
+from dataclasses import dataclass
+
+from .column import Column
+from .config import TILE, ArrayConfig
+from .program import Field, record_words
+
+__all__ = ["Timing"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """Timing of the units of an array."""
+
+    array: ArrayConfig
+
+    # records.RecordReader
+
+    def record(self, layout: dict[str, Field]) -> int:
+        """From the cycle of `start` to the first in which the record is there and `busy` is low."""
+        return record_words(layout) + (3 if self.array.pipelined else 2)
+
+    # sequencer.Sequencer
+
+    job_start = 1
+    """Before a job's first word."""
+
+    phase_start = 1
+    """From the first cycle in which the record is there to the first job."""
+
+    @property
+    def job_parts(self) -> int:
+        """Jobs that a block of 16 rows takes for the samples of a pass."""
+        return TILE // self.array.rows
+
+    @property
+    def sums(self) -> int:
+        """From a job's last word to its first sum."""
+        return self.array.read_latency + Column.sum_delay
+
+    @property
+    def settling(self) -> int:
+        """From the first column's last write to the last column's."""
+        return 2 * self.array.columns + self.array.lanes + self.array.bus_delay
+
+    @property
+    def flush(self) -> int:
+        """From a phase's last job to the cycle in which the array is empty."""
+        return self.sums + self.array.rows + 6 + self.settling + 1
+
+    @property
+    def handover(self) -> int:
+        """From a phase's last job to the earliest end of its wait for the sums, where the next phase's record is read
+        meanwhile and the batch has more than one pass."""
+        return self.array.rows + 8
+
+    votes = 3
+    """From a block's sixteenth sum to the cycle in which its winners count as complete."""
+
+    run = 1
+    """From the end of a batch to the cycle in which the next can be taken."""
+
+    # results.Results
+
+    @property
+    def triggers(self) -> int:
+        """From the array's last logits to the cycle in which all triggers are known, where samples are not listed."""
+        return self.array.passes + self.array.reply_latency + 3
+
+    @property
+    def ask(self) -> int:
+        """Asking a column for its results."""
+        return self.array.reply_latency + 1
+
+    # updater.Updater and scan.RowScan
+
+    layer_start = 3
+    """Of the updates of a layer, beside reading its record."""
+
+    @property
+    def found(self) -> int:
+        """From the last query of a row to the cycle in which the updater can take it."""
+        queue = 0 if self.array.scan_ahead == 1 else 1
+        return self.array.reply_latency + 2 + queue + (2 if self.array.pipelined else 0)
+
+    @property
+    def dropped(self) -> int:
+        """From the last query of a row that nobody won to the cycle in which it makes room for another."""
+        return self.array.reply_latency + 1
+
+    @property
+    def row_gap(self) -> int:
+        """Between two rows that are ready."""
+        return 1 if self.array.pipelined else 0
+
+    @property
+    def row_end(self) -> int:
+        """From a row's last step to the cycle in which its last word is written."""
+        return self.array.read_latency + 2
+
+    def word(self, samples: int, *, copied: bool) -> int:
+        """A counter word that `samples` samples update; `copied` where its signs are written twice."""
+        if self.array.counter_memory == "spram":
+            return samples + 2 if copied else max(2, samples)
+        return samples + 1 if copied else samples
+
+    # loader.Loader
+
+    load_start = 1
+    """Of a batch, beside reading the record."""
+
+    load_sample = 3
+    """Of a sample, beside its words, its label and its target's words."""
