@@ -96,4 +96,4 @@ def build_soc(core: str, folder: Path) -> Path:
     """The compiled simulator of a core's system."""
     sources = [SOURCES / f"{core}_soc.v", core_source(core)]
     return verilate({path.name: path.read_text() for path in sources}, SOURCES / "harness.cpp", top="soc",
-                    build_directory=folder)
+                    optimize=True, build_directory=folder)
