@@ -29,6 +29,7 @@ from .benchmark import benchmark_table, run_benchmark
 from .demo import DemoSettings, run_demo
 from .picture import draw
 from .runner import BenchError
+from .speed import measure_speed
 
 __all__ = ["app"]
 
@@ -106,10 +107,14 @@ def bench(
     batch: Annotated[int, typer.Option(min=1, max=32, help="Samples a batch.")] = 32,
     trigger: Annotated[float, typer.Option(min=0, max=1, help="Part of the samples that triggers.")] = 1.0,
     picture: Annotated[Path | None, typer.Option(help="Where the picture goes: .svg, .png or .pdf.")] = None,
+    speed: Annotated[bool, typer.Option(
+        "--speed", help="How fast the simulation is instead: an epoch of digits, compared with the model.")] = False,
     as_json: JsonOption = False,
 ):
     """Count the cycles of a trained and of an inferred sample, on the simulated core of a board; say what they go to,
     and how far they are from the roofline; draw a picture."""
+    if speed:
+        return _bench_speed(board, as_json)
     try:
         chosen = find_board(board)
         network = NetworkConfig(
@@ -164,6 +169,22 @@ def run(
     Console().print(
         f"{result.samples} samples, every bit equal; test accuracy of the last state {test:.2%}; "
         f"{result.cycles_per_sample:.1f} cycles a sample; state {summary['state_hash']}")
+
+
+def _bench_speed(name: str, as_json: bool) -> None:
+    try:
+        board = find_board(name)
+        with _console.status(f"{board.title}: compiling, and an epoch of digits"):
+            speed = measure_speed(board.config)
+    except (BenchError, CapacityError, Mismatch, ValueError) as error:
+        _fail(str(error))
+    if as_json:
+        print(json.dumps({"board": name, "bit_ops": board.config.bit_ops} | speed.to_dict(), indent=2))
+        return
+    Console().print(
+        f"{board.title}: {speed.cycles_per_second:,.0f} simulated cycles a second; an epoch of digits, "
+        f"{speed.samples} samples, in {speed.epoch_seconds:.1f} s, every bit equal to the golden model's; "
+        f"state {speed.state_hash}")
 
 
 def _show_summary(summary: dict[str, Any]) -> None:

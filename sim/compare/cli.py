@@ -47,7 +47,8 @@ def compare_targets(
         output = Console()
         # Where nobody looks, a table need not be cut.
         show(result, output if output.is_terminal else Console(width=WIDTH))
-        console.print(f"{report}, {path}")
+        console.print(f"{report}, {path}; took {result['seconds']:.0f} s, {result['processor_seconds']:.0f} s of "
+                      "processor time")
     if result["failures"]:
         _fail("\n".join(result["failures"]))
 

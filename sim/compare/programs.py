@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...model.config import NetworkConfig
+from ..runner import locked
 from .image import macros
 from .work import SAMPLES, network_of
 
@@ -103,11 +104,12 @@ def program(machine: Machine, network: NetworkConfig, samples: int = SAMPLES,
     if shutil.which(f"{machine.compiler}-gcc") is None:
         raise Missing(f"for this network a cross compiler: sudo apt install {machine.package}")
     cached = folder / f"{hashlib.sha256(f'{command} {_sources(machine)}'.encode()).hexdigest()[:16]}.bin"
-    if not cached.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = cached.with_suffix(".part")
-        partial.write_bytes(_compile(machine, network, samples))
-        partial.rename(cached)
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(cached.with_suffix(".lock")):
+        if not cached.exists():
+            partial = cached.with_suffix(".part")
+            partial.write_bytes(_compile(machine, network, samples))
+            partial.rename(cached)
     return Program(binary=cached.read_bytes(), command=command, kept=False)
 
 

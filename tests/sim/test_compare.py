@@ -13,7 +13,7 @@ from bitprop.sim.compare.accelerator import fit
 from bitprop.sim.compare.image import Layout, pack, unpack
 from bitprop.sim.compare.programs import KEPT_WIDTHS, Missing
 from bitprop.sim.compare.report import write_report
-from bitprop.sim.compare.table import Settings, compare
+from bitprop.sim.compare.table import NETWORKS, Settings, compare
 from bitprop.sim.compare.work import Work, all_triggered, network_of, real_training
 from bitprop.synth.boards import find_board
 from typer.testing import CliRunner
@@ -72,6 +72,18 @@ def test_cortex_m4_trains_the_same_bits(works):
         assert_equal(run, work)
         assert run.counts == cortex.run_cortex(work).counts
         assert 200 * 64 < run.counts["forward"] < 3000 * 64
+
+
+@pytest.mark.parametrize("widths", NETWORKS, ids=lambda widths: "-".join(map(str, widths)))
+def test_the_networks_that_are_compared_end_in_the_same_state(widths):
+    work = all_triggered(network_of(widths), 32)
+    assert len(work.labels) == 64
+    for core in soc.CORES:
+        assert_equal(soc.run_soc(core, work), work)
+    assert_equal(cortex.run_cortex(work), work)
+    if platform.machine() == "x86_64":
+        for kernel in host.kernels_here():
+            assert host.run_host(kernel, work)[0].digest() == work.digest, kernel
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="kernels for x86-64")
