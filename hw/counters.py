@@ -6,13 +6,22 @@ which is one addition of -2 … 2 and one clip (Eq. 9 on the odd lattice).
 """
 
 from amaranth import Cat, ClockSignal, Instance, Module, Mux, Signal, signed
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from .config import ArrayConfig
 
-__all__ = ["CounterMemory", "CounterStep"]
+__all__ = ["CounterMemory", "CounterStep", "EdgeLayout", "edges"]
+
+EdgeLayout = data.StructLayout({"near": 1, "far": 1})
+"""Whether a counter is next to zero, 0 or -1; whether it is at its end or next to it."""
+
+
+def edges(k):
+    """The `EdgeLayout` bits of a counter."""
+    inner, negative = k[1:-1], k[-1]
+    return Cat(Mux(negative, inner.all() & k[0], ~(inner.any() | k[0])), Mux(negative, ~inner.any(), inner.all()))
 
 
 class CounterStep(wiring.Component):
@@ -21,6 +30,8 @@ class CounterStep(wiring.Component):
     Members
     -------
     k : In, signed B bits
+    edge : In(EdgeLayout)
+        Of k.
     up, pick, hold : In(1)
         Step up (else down); reinforce; or leave the counter as it is.
     o : Out, signed B bits
@@ -31,7 +42,7 @@ class CounterStep(wiring.Component):
     def __init__(self, config: ArrayConfig):
         self.bits = config.counter_bits
         super().__init__({
-            "k": In(signed(self.bits)), "up": In(1), "pick": In(1), "hold": In(1),
+            "k": In(signed(self.bits)), "edge": In(EdgeLayout), "up": In(1), "pick": In(1), "hold": In(1),
             "o": Out(signed(self.bits)), "lost": Out(1)})
 
     def elaborate(self, platform):
@@ -39,19 +50,19 @@ class CounterStep(wiring.Component):
         bits = self.bits
         # A picked counter steps on if its first step was outward, or led across zero; else it steps back. Both follow
         # from its sign, and from whether it is next to zero, 0 or -1.
-        negative, near = self.k[-1], Signal()
-        m.d.comb += near.eq((self.k == 0) | (self.k == -1))
+        negative = self.k[-1]
         up, pick, outward = Signal(), Signal(), Signal()
         m.d.comb += [
-            up.eq(self.up | self.hold), pick.eq(self.pick & ~self.hold), outward.eq(near | (up ^ negative))]
+            up.eq(self.up | self.hold), pick.eq(self.pick & ~self.hold), outward.eq(self.edge.near | (up ^ negative))]
         step = Signal(signed(3))
         m.d.comb += [
             step[0].eq(~(pick | self.hold)), step[1].eq(Mux(pick, outward, ~up)), step[2].eq(~up & (~pick | outward))]
-        total = Signal(signed(bits + 1))
+        # What is lost does not wait for the sum: two steps outward, or one at the very end.
+        total = Signal(signed(bits))
         m.d.comb += [
             total.eq(self.k + step),
-            self.lost.eq(total[bits] ^ total[bits - 1]),
-            self.o.eq(Mux(self.lost, Cat((~total[bits]).replicate(bits - 1), total[bits]), total[:bits])),
+            self.lost.eq(self.edge.far & (up ^ negative) & ~self.hold & (pick | (self.k[0] ^ negative))),
+            self.o.eq(Mux(self.lost, Cat((~negative).replicate(bits - 1), negative), total)),
         ]
         return m
 

@@ -16,7 +16,7 @@ from amaranth.utils import ceil_log2
 from ..model.config import MAX_BATCH
 from .column import reply_layout
 from .config import TILE, ArrayConfig
-from .counters import CounterMemory, CounterStep
+from .counters import CounterMemory, CounterStep, edges
 from .program import LAYER, SLOT
 from .records import ProgramPort, RecordReader
 from .samples import Samples
@@ -188,9 +188,14 @@ class Updater(wiring.Component):
         row = scan.o.payload
         same_block, ready = Signal(), Signal()
         m.d.comb += [
-            same_block.eq((row.row[4:] == self.block) | ~layer.first),
             ready.eq(scan.o.valid & (same_block | (~active & ~in_flight))),
         ]
+        same = (row.row[4:] == self.block) | ~layer.first
+        if config.scan_ahead == 1:
+            # The row is there long before it is valid.
+            m.d.sync += same_block.eq(same)
+        else:
+            m.d.comb += same_block.eq(same)
         if config.pipelined:
             # Long words spread over the device, and taking a row has a long way: it must have been ready a cycle ago,
             # and the row before is over.
@@ -198,7 +203,7 @@ class Updater(wiring.Component):
             m.d.sync += was_ready.eq(ready & ~samples.take)
             m.d.comb += samples.take.eq(was_ready & ~active)
         else:
-            m.d.comb += samples.take.eq(ready & (~active | (row_done & ~stall)))
+            m.d.comb += samples.take.eq(ready & ~active)
         m.d.comb += [samples.i.eq(row.samples), scan.o.ready.eq(samples.take)]
         if not config.listed:
             m.d.comb += samples.phase.eq(self.phase - row.row[:8])
@@ -263,6 +268,8 @@ class Updater(wiring.Component):
             m.d.sync += pick[lane].eq(high_match & (here == 0))
             m.d.comb += [
                 step.k.eq(present[lane]),
+                # In front of the choice between the two, which has a long way.
+                step.edge.eq(Mux(executed.first, edges(memory.o.word_select(lane, bits)), edges(counters[lane]))),
                 step.up.eq(~(executed.up ^ activations[lane])),
                 step.pick.eq(pick[lane]),
                 step.hold.eq(reading),
@@ -299,9 +306,9 @@ class Updater(wiring.Component):
             stalls.append(writes & chosen.valid & chosen.first)
         if config.weight_memory == "copied":
             # What is written stays for a second cycle.
-            copied = Signal()
-            m.d.sync += copied.eq(layer.copy != 0)
-            stalls.append(executed.valid & executed.last & copied)
+            copied, second = Signal(), Signal()
+            m.d.sync += [copied.eq(layer.copy != 0), second.eq(passing[-2].valid & passing[-2].last & copied)]
+            stalls.append(second)
         m.d.comb += [stall.eq(Cat(stalls).any()), self.copy.eq(layer.copy)]
 
         # The layers of a batch, first to last; or one row for the host.
@@ -309,6 +316,9 @@ class Updater(wiring.Component):
         request = Signal(data.StructLayout({
             "words": range(config.row_words + 1), "write": 1}))
         left = Signal(range(lanes + 1))
+        there = Signal(data.StructLayout({"row": 1, "word": 1}))
+        m.d.sync += [
+            there.row.eq(scan.found.row == self.i_row.payload.row), there.word.eq(word == self.i_row.payload.first)]
         m.d.comb += [record.parity.eq(self.parity), record.base.eq(Cat(
             C(0, ceil_log2(SLOT)), slot))]
         with m.FSM():
@@ -330,9 +340,7 @@ class Updater(wiring.Component):
             with m.State("record"):
                 with m.If(~record.busy):
                     m.d.comb += scan.start.eq(1)
-                    m.next = "scan"
-            with m.State("scan"):
-                m.next = "rows"
+                    m.next = "rows"
             with m.State("rows"):
                 # The last votes are in by now: the array reads no more weights of the layers above.
                 with m.If(~scan.busy & ~in_flight & ~active):
@@ -348,16 +356,22 @@ class Updater(wiring.Component):
                 with m.If(~record.busy):
                     m.d.comb += scan.seek.eq(1)
                     m.next = "seek"
+            # Row by row, then word by word: no multiplier; and each in two cycles, since the comparisons are long.
             with m.State("seek"):
-                # Row by row, then word by word: no multiplier.
+                m.next = "row_seen"
+            with m.State("row_seen"):
                 m.d.comb += scan.skip.eq(1)
-                with m.If(scan.found.row == self.i_row.payload.row):
+                m.next = "seek"
+                with m.If(there.row):
                     m.d.sync += begin(scan.found)
-                    m.next = "word"
-            with m.State("word"):
-                with m.If(word != self.i_row.payload.first):
+                    m.next = "seek_word"
+            with m.State("seek_word"):
+                m.next = "word_seen"
+            with m.State("word_seen"):
+                with m.If(~there.word):
                     m.d.comb += by_word.eq(1)
                     m.d.sync += word.eq(word + 1)
+                    m.next = "seek_word"
                 with m.Else():
                     m.d.comb += self.i_row.ready.eq(1)
                     m.d.sync += [
