@@ -60,8 +60,8 @@ class Sequencer(wiring.Component):
         A batch is in the array.
     learning : Out(1)
         It learns.
-    classified, trained : Out(1)
-        One cycle: the batch's results, its winners are complete.
+    classified : Out(1)
+        One cycle: the batch's results are complete.
     voting, voted : Out
         Between these two, of a batch that learns: the winners of the layer next to the input are complete in the blocks
         below `voted`.
@@ -96,7 +96,6 @@ class Sequencer(wiring.Component):
             "learning": Out(1),
             "classified": Out(1),
             "result_offset": Out(range(config.verdict_offsets)),
-            "trained": Out(1),
             "voting": Out(1),
             "voted": Out(config.block_width),
             "forward": Out(1),
@@ -152,7 +151,7 @@ class Sequencer(wiring.Component):
         # Until the first column has written all; then the others follow, and their signs go to the replay memory.
         settling = 2 * config.columns + config.lanes + config.bus_delay
         flush_cycles = sum_cycles + config.rows + 6 + settling
-        flush, flushed = Signal(range(flush_cycles + 1)), Signal()
+        flush, flushed = Signal(range(flush_cycles + 1)), Signal(init=1)
         # The phase is the last; with early records: it was; the record read is not in use yet; one is in use.
         ending, closing, unread, begun = Signal(), Signal(), Signal(), Signal()
         m.d.comb += ending.eq(phase.end | (phase.end_infer & ~self.learning))
@@ -184,7 +183,7 @@ class Sequencer(wiring.Component):
         classified = Signal()  # and the batch goes on
         m.d.sync += [
             issue.compute.eq(0), issue.last.eq(0), issue.aux_value.eq(0), issue.aux_gate.eq(0),
-            query.label.eq(0), self.classified.eq(classified), self.trained.eq(0),
+            query.label.eq(0), self.classified.eq(classified),
             pause.eq(pause - ~paced), flush.eq(flush - ~flushed), flushed.eq(flush <= 1),
         ]
         with m.FSM():
@@ -252,8 +251,7 @@ class Sequencer(wiring.Component):
                 over = closing if early else ending
                 with m.If(over & flushed):
                     m.d.sync += [
-                        self.classified.eq(draining.classify), self.running.eq(0), self.trained.eq(self.learning),
-                        self.voting.eq(0)]
+                        self.classified.eq(draining.classify), self.running.eq(0), self.voting.eq(0)]
                     m.next = "idle"
                 if early:
                     # What the first pass left is there, if there is another; its next sums come after the last's.
