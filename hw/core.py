@@ -54,18 +54,19 @@ class Core(wiring.Component):
             wiring.connect(m, unit.program, getattr(program, f"port_{client}"))
 
         # Host side.
-        batch_pending, learned = Signal(), Signal()
+        batch_pending, learned, idle = Signal(), Signal(), Signal(init=1)
         update_pending, update_busy = Signal(), Signal()
         m.d.comb += [
             self.i_program.ready.eq(self.idle),
             program.write.eq(self.i_program.valid & self.i_program.ready),
             program.address.eq(self.i_program.payload.address),
             program.data.eq(self.i_program.payload.data),
-            self.idle.eq(~(sequencer.running | results.busy | update_busy)),
+            self.idle.eq(idle),
             learned.eq(sequencer.classified & sequencer.learning),
             update_busy.eq(learned | update_pending | updater.busy),
             batch_pending.eq(sequencer.running | results.busy | learned | update_pending),
         ]
+        m.d.sync += idle.eq(~(sequencer.running | results.busy | update_busy))
         wiring.connect(m, flipped(self.i_sample), loader.i_sample)
         wiring.connect(m, flipped(self.i_run), sequencer.i_run)
         wiring.connect(m, flipped(self.i_row), updater.i_row)
@@ -86,12 +87,12 @@ class Core(wiring.Component):
             sequencer.stride.eq(loader.header.stride),
             sequencer.replay_stride.eq(loader.header.replay_stride),
             updater.replay_stride.eq(loader.header.replay_stride),
-            sequencer.update_busy.eq(update_busy),
+            sequencer.update_busy.eq(registered(m, update_busy)),
             sequencer.update_block.eq(updater.block),
             sequencer.results_busy.eq(results.busy),
             loader.taken.eq(run_taken),
             loader.running.eq(sequencer.running),
-            loader.update_busy.eq(update_busy & overtaken),
+            loader.update_busy.eq(registered(m, update_busy & overtaken)),
             results.start.eq(sequencer.classified),
             results.count.eq(count),
             results.offset.eq(sequencer.result_offset),
@@ -119,8 +120,9 @@ class Core(wiring.Component):
         m.d.comb += [
             control.eq(sequencer.control),
             write_free.eq(~(sequencer.control.write.value | sequencer.control.write.gate)),
-            loader.ready.eq(write_free & Mux(
-                loader.label, ~sequencer.verdict_write, replay.ready | ~loader.replay)),
+            # Not by what the loader has, which is known late; one sample's signs come with `write_free` at 0.
+            loader.ready.eq(write_free & ~sequencer.verdict_write & (
+                1 if config.samples == 1 else replay.ready | ~loader.replay)),
         ]
         with m.If(write_free):
             m.d.comb += [

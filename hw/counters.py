@@ -6,14 +6,23 @@ which is one addition of ±1 or ±2 and one clip, or nothing (Eq. 9 on the odd l
 """
 
 from amaranth import Cat, ClockSignal, Instance, Module, Mux, Signal, signed
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import ArrayConfig
 from .memory import SplitMemory
 from .weights import registered
 
-__all__ = ["CounterMemory", "CounterStep"]
+__all__ = ["CounterMemory", "CounterStep", "ZoneLayout", "zone_of"]
+
+ZoneLayout = data.StructLayout({"near": 1, "far": 1})
+"""Whether a counter is next to zero, 0 or -1; whether it is at its end or next to it."""
+
+
+def zone_of(k):
+    """The `ZoneLayout` bits of a counter."""
+    inner, negative = k[1:-1], k[-1]
+    return Cat(Mux(negative, inner.all() & k[0], ~(inner.any() | k[0])), Mux(negative, ~inner.any(), inner.all()))
 
 
 class CounterStep(wiring.Component):
@@ -22,6 +31,8 @@ class CounterStep(wiring.Component):
     Members
     -------
     k : In, signed B bits
+    zone : In(ZoneLayout)
+        Of k.
     up, pick, hold : In(1)
         Step up (else down); reinforce; or leave the counter as it is.
     o : Out, signed B bits
@@ -33,33 +44,32 @@ class CounterStep(wiring.Component):
         self.config = config
         self.bits = config.counter_bits
         super().__init__({
-            "k": In(signed(self.bits)), "up": In(1), "pick": In(1), "hold": In(1),
+            "k": In(signed(self.bits)), "zone": In(ZoneLayout), "up": In(1), "pick": In(1), "hold": In(1),
             "o": Out(signed(self.bits)), "lost": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
         bits = self.bits
         # A picked counter steps on if its first step was outward, or led across zero; else it steps back. Both follow
-        # from its sign, and from whether it is next to zero, 0 or -1.
-        negative, near = self.k[-1], Signal()
+        # from its sign, and from whether it is next to zero.
+        negative = self.k[-1]
         outward, stay = Signal(), Signal()
         m.d.comb += [
-            near.eq((self.k == 0) | (self.k == -1)),
-            outward.eq(near | (self.up ^ negative)),
+            outward.eq(self.zone.near | (self.up ^ negative)),
             stay.eq(self.hold | (self.pick & ~outward)),
         ]
-        step, total, lost = Signal(signed(3)), Signal(signed(bits + 1)), Signal()
+        # What is lost does not wait for the sum: two steps outward, or one at the very end.
+        step, total = Signal(signed(3)), Signal(signed(bits))
         m.d.comb += [
             step.eq(Cat(~self.pick, self.pick | ~self.up, ~self.up)),
-            lost.eq(total[bits] ^ total[bits - 1]),
+            self.lost.eq(self.zone.far & (self.up ^ negative) & ~self.hold & (self.pick | (self.k[0] ^ negative))),
         ]
-        clipped = Mux(lost, Cat((~total[bits]).replicate(bits - 1), total[bits]), total[:bits])
+        clipped = Mux(self.lost, Cat((~negative).replicate(bits - 1), negative), total)
         if self.config.pipelined:
             # The way through the adder sets the clock: whether to stay is found beside it.
-            m.d.comb += [
-                total.eq(self.k + step), self.o.eq(Mux(stay, self.k, clipped)), self.lost.eq(lost & ~stay)]
+            m.d.comb += [total.eq(self.k + step), self.o.eq(Mux(stay, self.k, clipped))]
         else:
-            m.d.comb += [total.eq(self.k + Mux(stay, 0, step)), self.o.eq(clipped), self.lost.eq(lost)]
+            m.d.comb += [total.eq(self.k + Mux(stay, 0, step)), self.o.eq(clipped)]
         return m
 
 

@@ -140,14 +140,14 @@ class Loader(wiring.Component):
                 with m.If(self.program.grant):
                     m.next = "target"
             with m.State("target"):
-                # The word is here for one cycle; if it cannot be written, it is fetched again, else the next.
+                # The word is here for one cycle, and the next is asked for, as if this could be written; if not, it is
+                # fetched again.
                 m.d.comb += [
-                    self.operand.eq(1), self.data.eq(self.program.data),
+                    self.operand.eq(1), self.data.eq(self.program.data), wanted.eq(fetch + 1),
                     self.address.eq(Cat(self.final_pass, header.targets + target)), fetching.eq(1)]
-                with m.If(~self.program.grant):
+                with m.If(~self.program.grant | ~self.ready):
                     m.next = "fetch"
                 with m.If(self.ready):
-                    m.d.comb += wanted.eq(fetch + 1)
                     m.d.sync += [target.eq(target + 1), fetch.eq(wanted)]
                     with m.If(target == header.target_words):
                         m.d.sync += [word.eq(0), self.sample.eq(self.sample + 1), lane.eq(lane + 1)]

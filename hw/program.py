@@ -72,7 +72,7 @@ PHASE = {
     "next": Field(10), "end_infer": Field(1), "end": Field(1),
 }
 """Fields of a phase of the array. Counts and sizes are one less than they say (`words`, `blocks`, `last_rows`,
-`group`), `pace`, the least cycles from job to job, is two less.
+`group`), `pace`, the least cycles from job to job, is three less.
 
 backward, classify, select, rank_write, rank_shift, tail, gate
     See `lane.PhaseLayout`. Backward takes tiles transposed.
@@ -291,14 +291,14 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
             "tail": _tail(widths[layer]), "gate": network.gates[layer],
             "operand": inputs_offset if layer == 0 else activations[layer - 1],
             "rank": 0 if last else ranks[layer], "group": network.groups[layer] - 1,
-            "verdict": verdicts[layer], "pace": max(drain, 2 * array.columns) - 2,
+            "verdict": verdicts[layer], "pace": max(drain, 2 * array.columns) - 3,
         })
     phases.append(plain | {
         "classify": 1, "pass_major": 1, "tile": tiles[depth], "tile_word_step": 1, "tile_block_step": pitch[depth],
         "words": words[depth] - 1, "blocks": heights[depth] - 1, "last_rows": (classes - 1) % TILE,
         "tail": _tail(widths[depth]), "gate": network.margin, "operand": activations[depth - 1],
         "group": classes - 1, "verdict": result, "label": (result + 1) | buffered,
-        "pace": max(drain + 3, 2 * array.columns) - 2, "end_infer": 1,
+        "pace": max(drain + 3, 2 * array.columns) - 3, "end_infer": 1,
     })
     for layer in range(depth - 1, 0, -1):  # votes of layer + 1 for layer, numbered from 1
         phases.append(plain | {
@@ -309,7 +309,7 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
             "tile": tiles[layer] + copy, "tile_word_step": pitch[layer], "tile_block_step": 1,
             "words": words[layer + 1] - 1, "blocks": words[layer] - 1, "last_rows": (widths[layer] - 1) % TILE,
             "operand": pairs[layer - 1], "rank": ranks[layer - 1], "group": network.groups[layer - 1] - 1,
-            "verdict": verdicts[layer - 1], "pace": max(drain, 2 * array.columns) - 2,
+            "verdict": verdicts[layer - 1], "pace": max(drain, 2 * array.columns) - 3,
         })
     phases[-1]["end"] = 1
     if phases[-1]["classify"]:

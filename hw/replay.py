@@ -64,8 +64,8 @@ class ReplayMemory(wiring.Component):
         words = config.update_words
         part_bits = ceil_log2(words)
 
-        # Signs come with `arrive`; of several lanes all but the first wait for their turn. One sample's come with
-        # `copy`.
+        # Signs come with `arrive`; of several lanes all but the first wait for their turn. Those of an array with one
+        # sample come with `copy`.
         place = Signal(CopyLayout(config)) if config.samples > 1 else self.i_copy
         waiting = Signal(data.ArrayLayout(TILE, config.lanes - 1))
         left = Signal(range(config.lanes))

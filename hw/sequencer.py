@@ -11,7 +11,7 @@ next record is read meanwhile, and what the drain needs of the last is kept. The
 from the program memory: another network, or another rule, is another program.
 """
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -60,8 +60,8 @@ class Sequencer(wiring.Component):
         A batch is in the array.
     learning : Out(1)
         It learns.
-    classified, trained : Out(1)
-        One cycle: the batch's results, its winners are complete.
+    classified : Out(1)
+        One cycle: the batch's results are complete.
     voting, voted : Out
         Between these two, of a batch that learns: the winners of the layer next to the input are complete in the blocks
         below `voted`.
@@ -96,7 +96,6 @@ class Sequencer(wiring.Component):
             "learning": Out(1),
             "classified": Out(1),
             "result_offset": Out(range(config.verdict_offsets)),
-            "trained": Out(1),
             "voting": Out(1),
             "voted": Out(config.block_width),
             "forward": Out(1),
@@ -138,12 +137,13 @@ class Sequencer(wiring.Component):
         # Where the loops are.
         block, pass_ = Signal(words_shape), Signal(pass_shape)
         word = Signal(words_shape)
-        pause = Signal.like(phase.pace)
+        pause = Signal(signed(len(phase.pace) + 1))  # over when negative
+        paced = pause < 0
         block_tile = Signal(range(config.tiles))
         tile = Signal(range(config.tiles))
+        # Known from the cycle after the one in which the loops move on, when nobody asks.
         last_word, last_block, last_pass = Signal(), Signal(), Signal()
-        m.d.comb += [
-            last_word.eq(word == phase.words),
+        m.d.sync += [
             last_block.eq(block == phase.blocks),
             last_pass.eq(pass_ == final_pass),
         ]
@@ -151,7 +151,7 @@ class Sequencer(wiring.Component):
         # Until the first column has written all; then the others follow, and their signs go to the replay memory.
         settling = 2 * config.columns + config.lanes + config.bus_delay
         flush_cycles = sum_cycles + config.rows + 6 + settling
-        flush = Signal(range(flush_cycles + 1))
+        flush, flushed = Signal(range(flush_cycles + 1)), Signal(init=1)
         # The phase is the last; with early records: it was; the record read is not in use yet; one is in use.
         ending, closing, unread, begun = Signal(), Signal(), Signal(), Signal()
         m.d.comb += ending.eq(phase.end | (phase.end_infer & ~self.learning))
@@ -183,8 +183,8 @@ class Sequencer(wiring.Component):
         classified = Signal()  # and the batch goes on
         m.d.sync += [
             issue.compute.eq(0), issue.last.eq(0), issue.aux_value.eq(0), issue.aux_gate.eq(0),
-            query.label.eq(0), self.classified.eq(classified), self.trained.eq(0),
-            pause.eq(pause - (pause != 0)), flush.eq(flush - (flush != 0)),
+            query.label.eq(0), self.classified.eq(classified),
+            pause.eq(pause - ~paced), flush.eq(flush - ~flushed), flushed.eq(flush <= 1),
         ]
         with m.FSM():
             with m.State("idle"):
@@ -202,7 +202,8 @@ class Sequencer(wiring.Component):
                 with m.If(~record.busy & ~(phase.classify & self.results_busy)):
                     m.next = "job"
             with m.State("job"):
-                m.d.sync += [word.eq(0), pause.eq(phase.pace), tile.eq(block_tile)]
+                m.d.sync += [
+                    word.eq(0), last_word.eq(phase.words == 0), pause.eq(phase.pace), tile.eq(block_tile)]
                 with m.If(~(phase.chase | phase.settled) | ~self.update_busy
                           | (phase.chase & (block < self.update_block))):
                     m.next = "words"
@@ -214,7 +215,7 @@ class Sequencer(wiring.Component):
                     issue.odd.eq(~phase.paired & word[0]), issue.paired.eq(phase.paired),
                     issue.tail.eq(last_word), issue.compute.eq(1), issue.last.eq(last_word),
                     self.tile.eq(tile), self.lower.eq(lower), tile.eq(tile + phase.tile_word_step),
-                    word.eq(word + 1), query.address.eq(Cat(pass_, phase.label)),
+                    word.eq(word + 1), last_word.eq(word + 1 == phase.words), query.address.eq(Cat(pass_, phase.label)),
                 ]
                 with m.If(last_word):
                     m.d.sync += [
@@ -224,7 +225,7 @@ class Sequencer(wiring.Component):
                     ]
                     with m.If(phase.keep_value):
                         m.next = "value"
-                    with m.Elif(pause == 0):
+                    with m.Elif(paced):
                         leave()
                     with m.Else():
                         m.next = "pace"
@@ -234,24 +235,23 @@ class Sequencer(wiring.Component):
                     issue.odd.eq(~phase.keep_paired & block[0]), issue.aux_value.eq(1)]
                 with m.If(phase.keep_gate):
                     m.next = "gate"
-                with m.Elif(pause == 0):
+                with m.Elif(paced):
                     leave()
                 with m.Else():
                     m.next = "pace"
             with m.State("gate"):
                 m.d.sync += [issue.address.eq(at(phase.pair_offset + block)), issue.aux_gate.eq(1)]
                 m.next = "pace"
-                with m.If(pause == 0):
+                with m.If(paced):
                     leave()
             with m.State("pace"):
-                with m.If(pause == 0):
+                with m.If(paced):
                     leave()
             with m.State("flush"):
                 over = closing if early else ending
-                with m.If(over & (flush == 0)):
+                with m.If(over & flushed):
                     m.d.sync += [
-                        self.classified.eq(draining.classify), self.running.eq(0), self.trained.eq(self.learning),
-                        self.voting.eq(0)]
+                        self.classified.eq(draining.classify), self.running.eq(0), self.voting.eq(0)]
                     m.next = "idle"
                 if early:
                     # What the first pass left is there, if there is another; its next sums come after the last's.
@@ -259,7 +259,7 @@ class Sequencer(wiring.Component):
                     with m.If(~over & ~record.busy & first_ready):
                         m.next = "load"
                 else:
-                    with m.Elif(flush == 0):
+                    with m.Elif(flushed):
                         m.d.comb += classified.eq(draining.classify)
                         m.d.comb += record.start.eq(1)
                         m.next = "load"
@@ -275,7 +275,7 @@ class Sequencer(wiring.Component):
         else:
             m.d.comb += self.result_offset.eq(draining.verdict)
         with m.If(finish):
-            m.d.sync += flush.eq(flush_cycles)
+            m.d.sync += [flush.eq(flush_cycles), flushed.eq(0)]
             with m.If(phase.pass_major):
                 m.d.sync += [block.eq(block + 1), block_tile.eq(block_tile + phase.tile_block_step)]
                 with m.If(last_block):

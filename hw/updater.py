@@ -16,7 +16,7 @@ from amaranth.utils import ceil_log2
 from ..model.config import MAX_BATCH
 from .column import reply_layout
 from .config import TILE, ArrayConfig
-from .counters import CounterMemory, CounterStep
+from .counters import CounterMemory, CounterStep, zone_of
 from .program import LAYER, SLOT
 from .records import ProgramPort, RecordReader
 from .samples import Samples
@@ -191,7 +191,7 @@ class Updater(wiring.Component):
                 samples.write_up.eq(scan.write_up), samples.write_turn.eq(scan.write_turn),
                 samples.write_place.eq(scan.write_place), scan.phase.eq(self.phase)]
 
-        row, row_valid, taken, in_flight = scan.o.payload, scan.o.valid, scan.o.ready, 0
+        row, row_valid, taken, in_flight, over = scan.o.payload, scan.o.valid, scan.o.ready, 0, 0
         if config.pipelined:
             # The next row waits beside the samples: at the end of one, only what is here decides.
             waiting, row_valid, taken = Signal.like(row), Signal(), Signal()
@@ -200,9 +200,9 @@ class Updater(wiring.Component):
                 m.d.sync += [waiting.eq(row), row_valid.eq(scan.o.valid)]
             with m.Elif(taken):
                 m.d.sync += row_valid.eq(0)
-            row, in_flight = waiting, row_valid
+            row, in_flight, over = waiting, row_valid, row_done
         m.d.comb += [
-            taken.eq(row_valid & (~active | (row_done & ~stall))), samples.take.eq(taken), samples.i.eq(row.samples)]
+            taken.eq(row_valid & (~active | over)), samples.take.eq(taken), samples.i.eq(row.samples)]
         if not config.listed:
             m.d.comb += samples.phase.eq(self.phase - row.row[:8])
 
@@ -263,14 +263,17 @@ class Updater(wiring.Component):
                 here = (before.turn[:lane_bits] ^ lane) & reach[:lane_bits]
                 m.d.sync += pick[place_here].eq(high_match & (here == 0))
                 found, neighbour = memory.o.word_select(lane, bits), counters[lane + 1] if lane + 1 < lanes else enters
+                zone = zone_of(found)
                 if config.pipelined:
                     # The host's counters come the same way as the memory's.
-                    found = registered(m, Mux(shifts, neighbour, found))
+                    found, zone = registered(m, Mux(shifts, neighbour, found)), registered(m, zone)
                     up = registered(m, before.up ^ ~self.activations[lane])
                 else:
                     up = ~(now.up ^ self.activations[lane])
                 m.d.comb += [
                     unit.k.eq(Mux(first, found.as_signed(), counters[lane])),
+                    # In front of the choice between the two, which has a long way.
+                    unit.zone.eq(Mux(first, zone, zone_of(counters[lane]))),
                     unit.up.eq(up), unit.pick.eq(pick[place_here]), unit.hold.eq(hosted),
                 ]
                 m.d.sync += lost[place_here].eq(unit.lost & now.valid & (~now.last_word | (lane < layer.tail)))
@@ -300,9 +303,7 @@ class Updater(wiring.Component):
             stalls.append(memory.write & chosen.valid & chosen.first)
         if config.weight_memory == "copied":
             # What is written stays for a second cycle.
-            copied = Signal()
-            m.d.sync += copied.eq(layer.copy != 0)
-            stalls.append(stage[step].valid & stage[step].last & copied)
+            stalls.append(registered(m, stage[step - 1].valid & stage[step - 1].last & registered(m, layer.copy != 0)))
         m.d.comb += stall.eq(Cat(stalls).any())
 
         # The layers of a batch, first to last; or one row for the host.
@@ -310,6 +311,9 @@ class Updater(wiring.Component):
         request = Signal(data.StructLayout({
             "words": range(config.row_words + 1), "write": 1}))
         left = Signal(range(lanes + 1))
+        there = Signal(data.StructLayout({"row": 1, "word": 1}))
+        m.d.sync += [
+            there.row.eq(scan.found.row == self.i_row.payload.row), there.word.eq(word == self.i_row.payload.first)]
         m.d.comb += [record.parity.eq(self.parity), record.base.eq(Cat(
             C(0, ceil_log2(SLOT)), slot))]
         with m.FSM():
@@ -331,9 +335,7 @@ class Updater(wiring.Component):
             with m.State("record"):
                 with m.If(~record.busy):
                     m.d.comb += scan.start.eq(1)
-                    m.next = "scan"
-            with m.State("scan"):
-                m.next = "rows"
+                    m.next = "rows"
             with m.State("rows"):
                 # The last votes are in by now: the array reads no more weights of the layers above.
                 with m.If(~scan.busy & ~in_flight & ~active):
@@ -349,16 +351,22 @@ class Updater(wiring.Component):
                 with m.If(~record.busy):
                     m.d.comb += scan.seek.eq(1)
                     m.next = "seek"
+            # Row by row, then word by word: no multiplier; and each in two cycles, since the comparisons are long.
             with m.State("seek"):
-                # Row by row, then word by word: no multiplier.
+                m.next = "row_seen"
+            with m.State("row_seen"):
                 m.d.comb += scan.skip.eq(1)
-                with m.If(scan.found.row == self.i_row.payload.row):
+                m.next = "seek"
+                with m.If(there.row):
                     m.d.sync += begin(scan.found)
-                    m.next = "word"
-            with m.State("word"):
-                with m.If(word != self.i_row.payload.first):
+                    m.next = "seek_word"
+            with m.State("seek_word"):
+                m.next = "word_seen"
+            with m.State("word_seen"):
+                with m.If(~there.word):
                     m.d.comb += by_word.eq(1)
                     m.d.sync += word.eq(word + 1)
+                    m.next = "seek_word"
                 with m.Else():
                     m.d.comb += self.i_row.ready.eq(1)
                     m.d.sync += [

@@ -62,11 +62,9 @@ UP5K = Device(name="iCE40 UP5K", family="ice40", synthesis="-device u",
 # The default router goes round in circles on this one.
 HX8K = Device(name="iCE40 HX8K", family="ice40", synthesis="-device hx",
               nextpnr=("--hx8k", "--package", "ct256", "--router", "router2"), routers=((),), lut4=7680, block_ram=32)
-# On large designs router2 is done in a fraction of the time.
-ECP5_ROUTERS = (("--router", "router2"), ())
-ECP5_25F = Device(name="ECP5-25F", family="ecp5", synthesis="-nowidelut -nodsp", routers=ECP5_ROUTERS,
+ECP5_25F = Device(name="ECP5-25F", family="ecp5", synthesis="-nowidelut -nodsp",
                   nextpnr=("--25k", "--package", "CABGA381", "--speed", "6"), lut4=24288, block_ram=56)
-ECP5_85F = Device(name="ECP5-85F", family="ecp5", synthesis="-nowidelut -nodsp", routers=ECP5_ROUTERS,
+ECP5_85F = Device(name="ECP5-85F", family="ecp5", synthesis="-nowidelut -nodsp",
                   nextpnr=("--85k", "--package", "CABGA381", "--speed", "6"), lut4=83640, block_ram=208)
 
 

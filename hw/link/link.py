@@ -124,8 +124,9 @@ class Link(wiring.Component):
         write, write_next = Signal(), Signal()
         checked, checked_next = Signal(), Signal()
         bus, bus_next = Signal(8), Signal(8)
-        jump, target = Signal(), Signal.like(pointer)
-        fresh, moving = Signal(), Signal()
+        jump, jump_next = Signal(), Signal()
+        target, target_next = Signal.like(pointer), Signal.like(pointer)
+        fresh, settled, moving = Signal(), Signal(), Signal()
         m.d.comb += [
             read_port.addr.eq(pointer),
             write_port.addr.eq(pointer),
@@ -141,8 +142,11 @@ class Link(wiring.Component):
             write.eq(write_next),
             checked.eq(checked_next),
             bus.eq(bus_next),
-            fresh.eq(~(forward_next | back_next | write_next | moving)),
+            jump.eq(jump_next),
+            target.eq(target_next),
+            settled.eq(~moving),
         ]
+        m.d.comb += fresh.eq(settled & ~moving)
         # Where block RAM is slow, what it gives waits a cycle more.
         if config.pipelined:
             moved = Signal()
@@ -160,9 +164,12 @@ class Link(wiring.Component):
         repeated = Signal()
         command = Signal(Command)
         status = Signal(Status)
+        failed, failure = Signal(), Signal(Status)  # a cycle before it is the status
+        forget, clear = Signal(), Signal()  # the last request; all that is loaded
         skipping = Signal()  # in a frame whose beginning was lost
         started = Signal()
 
+        # What a state asks for happens in the next cycle here too.
         # The bytes up to the next code while unstuffing; the words left of a sample; and, inverted, the bytes
         # since the last zero while stuffing.
         left = Signal(8)
@@ -236,7 +243,7 @@ class Link(wiring.Component):
 
         # What follows from command, arguments and length.
         fits = Signal()
-        counted = Signal()
+        counted, accepted = Signal(), Signal()
         with m.Switch(command):
             with m.Case(Command.ROW_WRITE):
                 m.d.sync += fits.eq(length == row_bytes)
@@ -249,6 +256,18 @@ class Link(wiring.Component):
                 m.d.sync += fits.eq((length == 0) & (1 if most == ROW_WORDS else words <= most))
             with m.Default():
                 m.d.sync += fits.eq(length == 0)
+        m.d.sync += accepted.eq(fits & (status == Status.OK))
+        # The next byte makes an item; the item is a sample's number of words, for which there may be no room.
+        whole, opening, full = Signal(), Signal(), Signal()
+        with m.Switch(command):
+            with m.Case(Command.ROW_WRITE):
+                m.d.sync += whole.eq(step[0] if config.counter_bytes == 2 else 1)
+            with m.Case(Command.PROGRAM_WRITE):
+                m.d.sync += whole.eq(step == 3)
+            with m.Default():
+                m.d.sync += whole.eq(step[0])
+        m.d.sync += [
+            opening.eq((command == Command.SAMPLES) & ~in_sample), full.eq(loaded == MAX_BATCH)]
         m.d.sync += counted.eq((run.count == loaded) & (loaded != 0) & ~in_sample)
 
         state = Signal(_State)
@@ -263,32 +282,42 @@ class Link(wiring.Component):
         with m.If(receiver.o.valid & (skipping | (state != _State.UNSTUFF))):
             m.d.sync += skipping.eq(~heard.blank)
 
-        # What is offered to the core comes from registers, so that the states' decoding is not on the way into it.
+        # What is offered to the core, what it has taken, and what is taken from it come from registers, so that the
+        # states' decoding is not on the way into it, nor what the core does on the way into the states.
         offers = {name: Signal(name=f"offer_{name}")
                   for name in ("i_run", "i_row", "i_counter", "i_program", "i_sample")}
         for name, valid in offers.items():
             m.d.comb += getattr(core, name).valid.eq(valid)
             m.d.sync += valid.eq(0)
 
+        given = Signal()
+        m.d.sync += given.eq(Cat(valid & getattr(core, name).ready for name, valid in offers.items()).any())
+
         def offer(name, may=1):
-            taken = offers[name] & getattr(core, name).ready
-            m.d.sync += offers[name].eq(may & ~taken)
-            return taken
+            m.d.sync += offers[name].eq(may & ~given & ~(offers[name] & getattr(core, name).ready))
+
+        m.d.sync += [core.o_result.ready.eq(0), core.o_counter.ready.eq(0), failed.eq(0), reload.eq(0), down.eq(0)]
+        with m.If(failed):
+            m.d.sync += status.eq(failure)
+        m.d.sync += [forget.eq(0), clear.eq(0)]
+        with m.If(forget):
+            m.d.sync += sequence.eq(0)
+        with m.If(clear):
+            m.d.comb += self.reset.eq(1)
+            m.d.sync += [loaded.eq(0), in_sample.eq(0)]
 
         with m.Switch(state):
             with m.Case(_State.LISTEN):
                 m.d.comb += [
-                    jump.eq(1), target.eq(link.request_address),
+                    jump_next.eq(1), target_next.eq(link.request_address),
                     crc_restart.eq(1),
-                    reload.eq(1), reload_value.eq(1),
                     leave.eq(1),
                 ]
-                m.d.sync += [started.eq(0), status.eq(Status.OK)]
+                m.d.sync += [started.eq(0), status.eq(Status.OK), reload.eq(1), reload_value.eq(1)]
             with m.Case(_State.UNSTUFF):
                 emit = Signal()
                 m.d.comb += [
                     bus_next.eq(Mux(last, 0, heard.data)), checked_next.eq(1),
-                    reload_value.eq(heard.data),
                     emit.eq(started | ~last),
                 ]
                 if link.long_blocks:
@@ -299,17 +328,17 @@ class Link(wiring.Component):
                 with m.If(receiver.o.valid & ~skipping):
                     m.d.comb += leave.eq(heard.blank)
                     with m.If(heard.error):
-                        m.d.sync += status.eq(Status.LINE)
+                        m.d.sync += [failed.eq(1), failure.eq(Status.LINE)]
                     with m.If(~heard.blank):
                         m.d.sync += started.eq(1)
-                        m.d.comb += [down.eq(1), reload.eq(last)]
+                        m.d.sync += [down.eq(1), reload.eq(last), reload_value.eq(heard.data)]
                         if link.long_blocks:
                             with m.If(last):
                                 m.d.sync += unended.eq(heard.data == 255)
                         with m.If(emit):
                             m.d.comb += [write_next.eq(~at_stop), forward_next.eq(~at_stop)]
                             with m.If(at_stop):
-                                m.d.sync += status.eq(Status.OVERSIZED)
+                                m.d.sync += [failed.eq(1), failure.eq(Status.OVERSIZED)]
             with m.Case(_State.STEP_BACK, _State.STEP_BACK_AGAIN):
                 m.d.comb += [back_next.eq(1), leave.eq(1)]
             with m.Case(_State.JUDGE):
@@ -321,104 +350,94 @@ class Link(wiring.Component):
                     with m.Elif(~crc.match_detected):
                         m.d.sync += status.eq(Status.CHECKSUM)
             with m.Case(_State.DISPATCH):
-                m.d.comb += [jump.eq(1), target.eq(link.request_address), leave.eq(1)]
+                m.d.comb += [jump_next.eq(1), target_next.eq(link.request_address), leave.eq(1)]
                 with m.If(status != Status.OK):
-                    m.d.comb += [target.eq(link.damage_address + DAMAGE_SLOT * status), then.eq(_State.SEND)]
+                    m.d.comb += [target_next.eq(link.damage_address + DAMAGE_SLOT * status), then.eq(_State.SEND)]
 
             with m.Case(_State.SEQUENCE):
                 m.d.comb += [forward_next.eq(fresh), leave.eq(fresh)]
                 with m.If(fresh):
                     m.d.sync += [repeated.eq((byte == sequence) & (sequence != 0)), sequence.eq(byte)]
             with m.Case(_State.COMMAND):
-                m.d.comb += [target.eq(link.response_address), leave.eq(fresh)]
+                m.d.comb += [target_next.eq(link.response_address), leave.eq(fresh)]
                 with m.If(repeated & (byte[:3] == command)):
-                    m.d.comb += [jump.eq(fresh), then.eq(_State.SEND)]
+                    m.d.comb += [jump_next.eq(fresh), then.eq(_State.SEND)]
                 with m.Else():
                     m.d.comb += forward_next.eq(fresh)
                 with m.If(fresh):
                     m.d.sync += command.eq(byte)
                     with m.If(byte[3:] != 0):
-                        m.d.sync += status.eq(Status.UNKNOWN)
+                        m.d.sync += [failed.eq(1), failure.eq(Status.UNKNOWN)]
             with m.Case(_State.ARGUMENTS):
                 m.d.comb += [shift.eq(fresh), forward_next.eq(fresh), leave.eq(fresh & (step == ARGUMENT_BYTES - 1))]
             with m.Case(_State.CHECK):
-                m.d.comb += [target.eq(link.identify_address), leave.eq(fresh), then.eq(_State.ANSWER)]
-                with m.If(fresh & (status == Status.OK)):
-                    with m.If(~fits):
-                        m.d.sync += status.eq(Status.LENGTH)
-                    with m.Else():
-                        with m.Switch(command):
-                            with m.Case(Command.IDENTIFY):
-                                m.d.comb += [jump.eq(1), then.eq(_State.SEND)]
-                                m.d.sync += sequence.eq(0)
-                            with m.Case(Command.RESET):
-                                m.d.comb += self.reset.eq(1)
-                                m.d.sync += [loaded.eq(0), in_sample.eq(0)]
-                            with m.Case(Command.RUN):
-                                with m.If(counted):
-                                    m.d.comb += then.eq(_State.START)
-                                with m.Else():
-                                    m.d.sync += status.eq(Status.COUNT)
-                            with m.Case(Command.ROW_READ, Command.ROW_WRITE):
+                m.d.comb += [target_next.eq(link.identify_address), leave.eq(fresh), then.eq(_State.ANSWER)]
+                with m.If(fresh & accepted):
+                    with m.Switch(command):
+                        with m.Case(Command.IDENTIFY):
+                            m.d.comb += [jump_next.eq(1), then.eq(_State.SEND)]
+                            m.d.sync += forget.eq(1)
+                        with m.Case(Command.RESET):
+                            m.d.sync += clear.eq(1)
+                        with m.Case(Command.RUN):
+                            with m.If(counted):
                                 m.d.comb += then.eq(_State.START)
-                            with m.Case(Command.PROGRAM_WRITE, Command.SAMPLES):
-                                m.d.comb += then.eq(_State.DATA)
+                            with m.Else():
+                                m.d.sync += [failed.eq(1), failure.eq(Status.COUNT)]
+                        with m.Case(Command.ROW_READ, Command.ROW_WRITE):
+                            m.d.comb += then.eq(_State.START)
+                        with m.Case(Command.PROGRAM_WRITE, Command.SAMPLES):
+                            m.d.comb += then.eq(_State.DATA)
+                with m.Elif(fresh & (status == Status.OK)):
+                    m.d.sync += [failed.eq(1), failure.eq(Status.LENGTH)]
 
             with m.Case(_State.START):
+                m.d.comb += leave.eq(given)
                 with m.If(command == Command.RUN):
-                    m.d.comb += leave.eq(offer("i_run"))
+                    offer("i_run")
                     m.d.sync += loaded.eq(0)
                 with m.Else():
-                    m.d.comb += leave.eq(offer("i_row"))
+                    offer("i_row")
                 with m.If(command != Command.ROW_WRITE):
                     m.d.comb += then.eq(_State.ANSWER)
             with m.Case(_State.DATA):
-                whole = Signal()
-                with m.Switch(command):
-                    with m.Case(Command.ROW_WRITE):
-                        m.d.comb += whole.eq(step[0] if config.counter_bytes == 2 else 1)
-                    with m.Case(Command.PROGRAM_WRITE):
-                        m.d.comb += whole.eq(step == 3)
-                    with m.Default():
-                        m.d.comb += whole.eq(step[0])
                 m.d.comb += leave.eq(fresh & (whole | at_end))
                 with m.If(at_end):
                     m.d.comb += then.eq(_State.ANSWER)
                     with m.If(fresh & (command == Command.SAMPLES) & in_sample):
-                        m.d.sync += status.eq(Status.COUNT)
+                        m.d.sync += [failed.eq(1), failure.eq(Status.COUNT)]
                 with m.Else():
                     m.d.comb += [shift.eq(fresh), forward_next.eq(fresh)]
             with m.Case(_State.ITEM):
-                m.d.comb += [reload_value.eq(item), then.eq(_State.DATA)]
-                with m.Switch(command):
-                    with m.Case(Command.ROW_WRITE):
-                        m.d.comb += leave.eq(offer("i_counter"))
-                    with m.Case(Command.PROGRAM_WRITE):
-                        m.d.comb += leave.eq(offer("i_program", core.idle))
-                    with m.Default():
-                        with m.If(in_sample):
+                m.d.comb += then.eq(_State.DATA)
+                m.d.sync += reload_value.eq(item)
+                m.d.comb += leave.eq(given | opening)
+                with m.If(opening):
+                    with m.If(full):
+                        m.d.comb += then.eq(_State.ANSWER)
+                        m.d.sync += [failed.eq(1), failure.eq(Status.COUNT)]
+                    with m.Else():
+                        m.d.sync += [reload.eq(1), in_sample.eq(1), paired.eq(config.load_words == 2)]
+                with m.Else():
+                    with m.Switch(command):
+                        with m.Case(Command.ROW_WRITE):
+                            offer("i_counter")
+                        with m.Case(Command.PROGRAM_WRITE):
+                            offer("i_program", core.idle)
+                        with m.Default():
                             # Of a pair of words the second is offered, and the first with it.
-                            taken = Signal()
                             with m.If(paired & ~last):
-                                m.d.comb += taken.eq(1)
+                                m.d.sync += given.eq(~given)
                             with m.Else():
-                                m.d.comb += taken.eq(offer("i_sample"))
+                                offer("i_sample")
                             if config.load_words == 2:
-                                m.d.sync += paired.eq(paired ^ taken)
-                            m.d.comb += [down.eq(taken), leave.eq(taken)]
-                            with m.If(taken & last):
+                                m.d.sync += paired.eq(paired ^ given)
+                            m.d.sync += down.eq(given)
+                            with m.If(given & last):
                                 m.d.sync += [in_sample.eq(0), loaded.eq(loaded + 1)]
-                        with m.Else():
-                            m.d.comb += leave.eq(1)
-                            with m.If(loaded == MAX_BATCH):
-                                m.d.comb += then.eq(_State.ANSWER)
-                                m.d.sync += status.eq(Status.COUNT)
-                            with m.Else():
-                                m.d.comb += reload.eq(1)
-                                m.d.sync += [in_sample.eq(1), paired.eq(config.load_words == 2)]
 
             with m.Case(_State.ANSWER):
-                m.d.comb += [jump.eq(1), target.eq(link.response_address + 1), crc_restart.eq(1), leave.eq(1)]
+                m.d.comb += [jump_next.eq(1), target_next.eq(link.response_address + 1), crc_restart.eq(1), leave.eq(1)]
             with m.Case(_State.PUT_SEQUENCE):
                 m.d.comb += [bus_next.eq(sequence), checked_next.eq(1)]
                 m.d.comb += [write_next.eq(fresh), forward_next.eq(fresh), leave.eq(fresh)]
@@ -438,13 +457,14 @@ class Link(wiring.Component):
                 ]
                 with m.Switch(command):
                     with m.Case(Command.RUN):
-                        m.d.comb += [bus_next.eq(core.o_result.payload), some.eq(core.o_result.valid),
-                                     core.o_result.ready.eq(take)]
+                        m.d.comb += [bus_next.eq(core.o_result.payload), some.eq(core.o_result.valid)]
+                        m.d.sync += core.o_result.ready.eq(take & some)
                     with m.Case(Command.ROW_READ):
-                        m.d.comb += [bus_next.eq(counter), some.eq(core.o_counter.valid), core.o_counter.ready.eq(take)]
+                        m.d.comb += [bus_next.eq(counter), some.eq(core.o_counter.valid)]
                         if config.counter_bytes == 2:
-                            m.d.comb += [bus_next.eq(counter.word_select(pointer[0], 8)),
-                                         core.o_counter.ready.eq(take & pointer[0])]
+                            m.d.comb += bus_next.eq(counter.word_select(pointer[0], 8))
+                        m.d.sync += core.o_counter.ready.eq(
+                            take & some & (pointer[0] if config.counter_bytes == 2 else 1))
                     with m.Default():
                         m.d.comb += [bus_next.eq(number), some.eq(1)]
             with m.Case(_State.PUT_CRC_LOW):
@@ -454,19 +474,19 @@ class Link(wiring.Component):
                 m.d.comb += bus_next.eq(crc.crc[8:])
                 m.d.comb += [write_next.eq(fresh), forward_next.eq(fresh), leave.eq(fresh)]
             with m.Case(_State.PUT_END):
-                m.d.comb += [reload.eq(1), reload_value.eq(~1)]
+                m.d.sync += [reload.eq(1), reload_value.eq(~1)]
                 m.d.comb += [write_next.eq(fresh), back_next.eq(fresh), leave.eq(fresh)]
             with m.Case(_State.STUFF):
                 # Each zero, and the place in front, becomes the distance to the next zero.
                 m.d.comb += [
                     bus_next.eq(~left),
-                    reload_value.eq(~1),
-                    down.eq(fresh),
                     back_next.eq(fresh & ~at_first),
                     leave.eq(fresh & at_first),
                 ]
                 with m.If(fresh & (at_first | (byte == 0))):
-                    m.d.comb += [write_next.eq(1), reload.eq(1)]
+                    m.d.comb += write_next.eq(1)
+                    m.d.sync += reload.eq(1)
+                m.d.sync += [down.eq(fresh), reload_value.eq(~1)]
             with m.Case(_State.SEND):
                 sent = Signal()
                 m.d.comb += [

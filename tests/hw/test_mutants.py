@@ -74,9 +74,10 @@ MUTANTS = {
     "trigger at the margin": Mutant("trigger", "lead < self.margin", "lead <= self.margin", "trigger"),
     "tie to the true class": Mutant("trigger", "(lead == 0) & true_is_lower", "(lead == 0)", "trigger"),
     "counter wraps": Mutant(
-        "counters", "Mux(lost, Cat((~total[bits]).replicate(bits - 1), total[bits]), total[:bits])", "total[:bits]",
-        "counter"),
-    "reinforced by the old sign": Mutant("counters", "near | (self.up ^ negative)", "(self.up ^ negative)", "counter"),
+        "counters", "Mux(self.lost, Cat((~negative).replicate(bits - 1), negative), total)", "total", "counter"),
+    "one step lost too early": Mutant("counters", "(self.pick | (self.k[0] ^ negative))", "1", "counter"),
+    "reinforced by the old sign": Mutant("counters", "self.zone.near | (self.up ^ negative)", "(self.up ^ negative)",
+                                         "counter"),
     "no transpose": Mutant("weights", "Mux(transpose, natural[column][row]", "Mux(transpose, natural[row][column]",
                            "weights"),
     "words of a write not rotated": Mutant("weights", "(high - row_high) % words", "high % words", "weights"),
