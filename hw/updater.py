@@ -269,7 +269,7 @@ class Updater(wiring.Component):
                     up = registered(m, before.up ^ ~self.activations[lane])
                 else:
                     up = ~(now.up ^ self.activations[lane])
-                # Where the choice between the two has a long way, it is not waited for.
+                # Without registers behind the memories the choice between the two comes late, and the zone would wait.
                 zone = zone_of(unit.k) if config.pipelined else Mux(first, zone_of(found), zone_of(counters[lane]))
                 m.d.comb += [
                     unit.k.eq(Mux(first, found.as_signed(), counters[lane])), unit.zone.eq(zone),
