@@ -263,17 +263,16 @@ class Updater(wiring.Component):
                 here = (before.turn[:lane_bits] ^ lane) & reach[:lane_bits]
                 m.d.sync += pick[place_here].eq(high_match & (here == 0))
                 found, neighbour = memory.o.word_select(lane, bits), counters[lane + 1] if lane + 1 < lanes else enters
-                zone = zone_of(found)
                 if config.pipelined:
                     # The host's counters come the same way as the memory's.
-                    found, zone = registered(m, Mux(shifts, neighbour, found)), registered(m, zone)
+                    found = registered(m, Mux(shifts, neighbour, found))
                     up = registered(m, before.up ^ ~self.activations[lane])
                 else:
                     up = ~(now.up ^ self.activations[lane])
+                # Without registers behind the memories the choice between the two comes late, and the zone would wait.
+                zone = zone_of(unit.k) if config.pipelined else Mux(first, zone_of(found), zone_of(counters[lane]))
                 m.d.comb += [
-                    unit.k.eq(Mux(first, found.as_signed(), counters[lane])),
-                    # In front of the choice between the two, which has a long way.
-                    unit.zone.eq(Mux(first, zone, zone_of(counters[lane]))),
+                    unit.k.eq(Mux(first, found.as_signed(), counters[lane])), unit.zone.eq(zone),
                     unit.up.eq(up), unit.pick.eq(pick[place_here]), unit.hold.eq(hosted),
                 ]
                 m.d.sync += lost[place_here].eq(unit.lost & now.valid & (~now.last_word | (lane < layer.tail)))

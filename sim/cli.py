@@ -182,8 +182,9 @@ def _bench_speed(name: str, as_json: bool) -> None:
         print(json.dumps({"board": name, "bit_ops": board.config.bit_ops} | speed.to_dict(), indent=2))
         return
     Console().print(
-        f"{board.title}: {speed.cycles_per_second:,.0f} simulated cycles a second; an epoch of digits, "
-        f"{speed.samples} samples, in {speed.epoch_seconds:.1f} s, every bit equal to the golden model's; "
+        f"{board.title}: {speed.cycles_per_second:,.0f} simulated cycles a second, "
+        f"{speed.cycles_per_processor_second:,.0f} of processor time; an epoch of digits, {speed.samples} samples, "
+        f"in {speed.epoch_seconds:.1f} s, every bit equal to the golden model's; "
         f"state {speed.state_hash}")
 
 

@@ -99,14 +99,14 @@ class CompiledCore:
         The same.
     cycles : int
         Simulated so far.
-    seconds : float
-        Real time that they took.
+    seconds, processor_seconds : float
+        Real time that they took, and time of a processor: less where the machine has more to do.
 
     Raises BenchError when it can not be compiled; all methods do when the core stands still, or answers too much.
     """
 
     def __init__(self, array: ArrayConfig, *, build_directory: Path = BUILD_DIRECTORY):
-        self.config, self.cycles, self.seconds = array, 0, 0.0
+        self.config, self.cycles, self.seconds, self.processor_seconds = array, 0, 0.0, 0.0
         self._payloads = _payloads(array)
         self._sources, self._sinks = _directions(array)
         self._library = ctypes.CDLL(str(_library(array, build_directory)))
@@ -211,11 +211,12 @@ class CompiledCore:
         marks = np.zeros((runs + 1, 1 + len(STATISTICS)), dtype=np.uint64)
         taken = {name: np.zeros(answers.get(name, 0), dtype=np.uint64) for name in self._sinks}
         sinks = (_Sink * len(taken))(*(_Sink(_pointer(items), len(items), 0) for items in taken.values()))
-        started = time.perf_counter()
+        started, used = time.perf_counter(), time.thread_time()
         failed = self._library.core_play(
             self._core, _pointer(script), ctypes.c_uint64(len(script)), sinks, _pointer(marks),
             ctypes.c_uint64(PATIENCE))
         self.seconds += time.perf_counter() - started
+        self.processor_seconds += time.thread_time() - used
         if failed:
             got = ", ".join(f"{sink.count} of {sink.room} {name}" for name, sink in zip(taken, sinks, strict=True))
             reason = {1: f"nothing moves any more, after {PATIENCE} cycles", 2: "more comes than was asked for"}

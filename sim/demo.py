@@ -74,7 +74,7 @@ class DemoSettings:
     seed: int = 0
     rtl_epochs: int = 3
     rtl_batches: int = 0
-    boards: tuple[str, ...] = ("icebreaker", "ulx3s-85f")
+    boards: tuple[str, ...] = ("icebreaker", "ulx3s-85f-small")
     build: bool = True
     count: bool = True
     network: NetworkConfig | None = None

@@ -27,8 +27,8 @@ class Speed:
         Trained.
     epoch_seconds
         Real time for all: loading, training on both sides, comparing every counter, inferring the validation part.
-    simulation_seconds, cycles
-        Real time within the simulation, and what it simulated.
+    simulation_seconds, processor_seconds, cycles
+        Real time within the simulation, time of a processor, and what it simulated.
     state_hash
         `State.digest` of both sides afterwards.
     """
@@ -36,6 +36,7 @@ class Speed:
     samples: int
     epoch_seconds: float
     simulation_seconds: float
+    processor_seconds: float
     cycles: int
     state_hash: str
 
@@ -44,9 +45,16 @@ class Speed:
         """Simulated, per second of real time within the simulation."""
         return self.cycles / self.simulation_seconds
 
+    @property
+    def cycles_per_processor_second(self) -> float:
+        """The same on a machine that has nothing else to do."""
+        return self.cycles / self.processor_seconds
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        return asdict(self) | {"cycles_per_second": self.cycles_per_second}
+        return asdict(self) | {
+            "cycles_per_second": self.cycles_per_second,
+            "cycles_per_processor_second": self.cycles_per_processor_second}
 
 
 def measure_speed(array: ArrayConfig) -> Speed:
@@ -63,4 +71,4 @@ def measure_speed(array: ArrayConfig) -> Speed:
     result = replay(accelerator, training, dataset, epochs=1)
     return Speed(
         samples=result.samples, epoch_seconds=time.perf_counter() - started, simulation_seconds=core.seconds,
-        cycles=core.cycles, state_hash=result.comparisons[-1].state_hash)
+        processor_seconds=core.processor_seconds, cycles=core.cycles, state_hash=result.comparisons[-1].state_hash)

@@ -26,7 +26,6 @@ CELLS = {
 }
 """LUTs that a cell of a netlist takes."""
 
-
 LUT_RAM_BLOCKS = {"weights": "array", "operands": "array", "ranks": "array", "verdicts": "array", "rows": "search",
                   "samples": "search", "replay": "replay", "program": "rest", "packets": "link", "counters": "update"}
 """Where `estimate.memories` are, where they are too small for block RAM."""

@@ -169,6 +169,16 @@ BOARDS = {board.name: board for board in (
         clock_hz=100_000_000,
         loader_board="ulx3s",
     ),
+    Board(
+        name="ulx3s-85f-small",
+        title="ULX3S with LFE5U-85F, half the array",
+        device=ECP5_85F,
+        platform=ULX3S_85F_Platform,
+        config=ArrayConfig(columns=4, lanes=2, update_lanes=128, load_words=2, tiles=512, operand_words=512,
+                           replay_words=1024, rank_words=512, counter_words=512, scan_ahead=8, pipelined=True),
+        clock_hz=100_000_000,
+        loader_board="ulx3s",
+    ),
 )}
 
 

@@ -72,24 +72,29 @@ def estimate_board(
 
 @app.command("build")
 def build_board(
-    board: BoardName,
+    board: Annotated[str, typer.Option("--board", help=f"One of {', '.join(BOARDS)}; or all.")],
     seeds: Annotated[int, typer.Option(min=1, help="Placements to make.")] = 1,
     jobs: Annotated[int, typer.Option(min=1, help="Placements at a time.")] = 1,
     check: Annotated[bool, typer.Option("--check", help="Train on the netlist, simulated, and on the model.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ):
-    """Build a board's bitstream; what is already built is not built again."""
-    report = _build(board, seeds=seeds, jobs=jobs)
-    netlist = _check(board) if check else {}
+    """Build a board's bitstream, or all; what is already built is not built again."""
+    names = list(BOARDS) if board == "all" else [board]
+    reports = [_build(name, seeds=seeds, jobs=jobs) for name in names]
+    netlists = [_check(name) if check else {} for name in names]
     if as_json:
-        print(json.dumps(report.to_dict() | netlist, indent=2))
+        found = [report.to_dict() | netlist for report, netlist in zip(reports, netlists, strict=True)]
+        print(json.dumps(found if board == "all" else found[0], indent=2))
     else:
-        Console().print(table(report))
-        for result in netlist.values():
-            print(f"netlist equal to the golden model: {result['trained']} samples trained, {result['inferred']} "
-                  f"inferred, {result['row_updates']} rows updated, {result['counters']} counters read back"
-                  if result["equal"] else f"netlist NOT EQUAL to the golden model\n{result['difference']}")
-    if not (report.met and all(result["equal"] for result in netlist.values())):
+        Console().print(table(*reports))
+        for name, netlist in zip(names, netlists, strict=True):
+            for result in netlist.values():
+                print(f"{name}: " + (
+                    f"netlist equal to the golden model: {result['trained']} samples trained, {result['inferred']} "
+                    f"inferred, {result['row_updates']} rows updated, {result['counters']} counters read back"
+                    if result["equal"] else f"netlist NOT EQUAL to the golden model\n{result['difference']}"))
+    if not all(report.met and all(result["equal"] for result in netlist.values())
+               for report, netlist in zip(reports, netlists, strict=True)):
         raise typer.Exit(1)
 
 

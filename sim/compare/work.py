@@ -18,7 +18,7 @@ from ...model.trainer import Training
 from ..workload import Workload
 
 __all__ = ["EPOCHS", "SAMPLES", "Work", "all_triggered", "always_triggered", "dataset_of", "network_of",
-           "real_training"]
+           "real_training", "train"]
 
 SAMPLES = 64
 """Trained by every target, whose states are then compared."""
@@ -74,7 +74,7 @@ class Work:
         state, predictions, totals = start.copy(), [], np.zeros(3, dtype=np.int64)
         for first in range(0, len(labels), batch):
             part = slice(first, first + batch)
-            prediction, *counts = _train(network, state, inputs[part], labels[part])
+            prediction, *counts = train(network, state, inputs[part], labels[part])
             predictions.append(prediction)
             totals += counts
         return cls(
@@ -99,8 +99,9 @@ class Work:
 
 
 @one_thread
-def _train(network: NetworkConfig, state: State, inputs: np.ndarray, labels: np.ndarray):
-    """`model.step.train_batch` for a batch of any size, which the gateware's 32 need not bound here."""
+def train(network: NetworkConfig, state: State, inputs: np.ndarray, labels: np.ndarray):
+    """`model.step.train_batch` for a batch of any size, which the gateware's 32 need not bound here: predictions, and
+    how many triggered, row updates and saturations."""
     weights = state.weights()
     activations, sums = forward(network, weights, inputs)
     logits = matvec(activations[-1], state.classifier)

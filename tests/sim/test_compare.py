@@ -176,6 +176,7 @@ def test_table_and_report(settings, tmp_path):
         assert sum(rows["VexRiscv"]["phases"].values()) == pytest.approx(rows["VexRiscv"]["trained"])
         assert rows["VexRiscv"]["lut4"] > 1000 and rows["VexRiscv"]["clock_mhz"] > 10
         assert rows["Cortex-M4"]["unit"] == "instructions"
+        assert rows["numpy"]["microseconds"] > 0
     page = write_report(result, tmp_path).read_text()
     assert page.count("data:image/svg+xml;base64,") == 2 and "How this is measured" in page
     assert len(list(tmp_path.glob("cycles-*.png"))) == 2

@@ -28,7 +28,7 @@ def test_boards(call, monkeypatch):
 def test_unknown_board_is_an_error_that_names_the_known_ones(call, verb):
     result = call(verb, "--board", "nosuch")
     assert result.exit_code == 1
-    assert "board must be one of icebreaker, hx8k, ulx3s-25f, ulx3s-85f, not 'nosuch'" in result.output
+    assert "board must be one of icebreaker, hx8k, ulx3s-25f, ulx3s-85f, ulx3s-85f-small, not 'nosuch'" in result.output
 
 
 @pytest.fixture
@@ -62,6 +62,11 @@ def test_netlist_that_differs(call, built, monkeypatch):
     assert result.exit_code == 1
     assert json.loads(result.stdout)["netlist"] == {"equal": False, "difference": "sample 3 was predicted as 4"}
     assert "netlist" not in call("build", "--board", "icebreaker", "--json").stdout
+
+
+def test_all_boards_are_built_by_one_command(call, built):
+    result = call("build", "--board", "all", "--json")
+    assert result.exit_code == 0 and len(json.loads(result.stdout)) == len(BOARDS)
 
 
 def test_loader_that_cannot_be_started_is_named(call, built, monkeypatch):

@@ -117,7 +117,7 @@ def test_single_ported_memory_has_so_many_words():
 def test_boards_that_would_do_are_named():
     board = BOARDS["hx8k"]
     board = dataclasses.replace(board, config=dataclasses.replace(board.config, counter_words=16384))
-    with pytest.raises(ValueError, match="Boards that it fits: ulx3s-85f$"):
+    with pytest.raises(ValueError, match="Boards that it fits: ulx3s-85f, ulx3s-85f-small$"):
         check_memory(board)
 
 
