@@ -58,18 +58,20 @@ class CounterStep(wiring.Component):
             outward.eq(self.zone.near | (self.up ^ negative)),
             stay.eq(self.hold | (self.pick & ~outward)),
         ]
-        # What is lost does not wait for the sum: two steps outward, or one at the very end.
-        step, total = Signal(signed(3)), Signal(signed(bits))
-        m.d.comb += [
-            step.eq(Cat(~self.pick, self.pick | ~self.up, ~self.up)),
-            self.lost.eq(self.zone.far & (self.up ^ negative) & ~self.hold & (self.pick | (self.k[0] ^ negative))),
-        ]
-        clipped = Mux(self.lost, Cat((~negative).replicate(bits - 1), negative), total)
+        step, total, beyond = Signal(signed(3)), Signal(signed(bits + 1)), Signal()
+        m.d.comb += step.eq(Cat(~self.pick, self.pick | ~self.up, ~self.up))
+        clipped = Mux(beyond, Cat((~negative).replicate(bits - 1), negative), total[:bits])
         if self.config.pipelined:
             # The way through the adder sets the clock: whether to stay is found beside it.
-            m.d.comb += [total.eq(self.k + step), self.o.eq(Mux(stay, self.k, clipped))]
+            m.d.comb += [
+                total.eq(self.k + step), beyond.eq(total[bits] ^ total[bits - 1]),
+                self.o.eq(Mux(stay, self.k, clipped)), self.lost.eq(beyond & ~stay)]
         else:
-            m.d.comb += [total.eq(self.k + Mux(stay, 0, step)), self.o.eq(clipped)]
+            # What is lost does not wait for the sum: two steps outward, or one at the very end.
+            m.d.comb += [
+                total.eq(self.k + Mux(stay, 0, step)),
+                beyond.eq(self.zone.far & (self.up ^ negative) & ~self.hold & (self.pick | (self.k[0] ^ negative))),
+                self.o.eq(clipped), self.lost.eq(beyond)]
         return m
 
 
