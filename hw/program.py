@@ -22,7 +22,7 @@ from ..model.config import MAX_BATCH, NetworkConfig
 from .config import TILE, ArrayConfig
 
 __all__ = ["BUFFERED", "CapacityError", "Field", "LAYER", "LOADER", "PHASE", "Program", "compile_network", "encode",
-           "positions", "record_words"]
+           "positions", "record_words", "sample_beats"]
 
 BUFFERED = 1 << 15
 """Bit of a buffered field: on odd batches its `buffer` is added to it."""
@@ -142,6 +142,11 @@ class Program:
     row_words: tuple[int, ...]
     sample_words: int
 
+    @property
+    def sample_beats(self) -> int:
+        """Items that a sample is, as `beats` has them."""
+        return (self.sample_words - 1) // self.array.load_words + 1
+
     def pack(self, inputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Samples as the core takes them: uint16 `(n, sample_words)` of ±1 `inputs` `(n, K_0)` and `labels` `(n,)`."""
         words = np.zeros((len(inputs), self.sample_words), dtype=np.uint16)
@@ -151,12 +156,16 @@ class Program:
         return words
 
     def beats(self, inputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """The same as the items of `ports.CoreSignature.i_sample`, `last` left out: uint32 `(n, items a sample)`."""
-        words = self.pack(inputs, labels)
-        inputs, labels = words[:, :-1], words[:, -1:]
-        if self.array.load_words == 2:
-            inputs = np.ascontiguousarray(inputs).view("<u4")
-        return np.concatenate([inputs, labels], axis=1).astype(np.uint32)
+        """The same as `sample_beats` has it."""
+        return sample_beats(self.pack(inputs, labels), self.array)
+
+
+def sample_beats(samples: np.ndarray, array: ArrayConfig) -> np.ndarray:
+    """Packed samples as the items of `ports.CoreSignature.i_sample`, `last` left out: uint32 `(n, items a sample)`."""
+    inputs, labels = samples[:, :-1], samples[:, -1:]
+    if array.load_words == 2:
+        inputs = np.ascontiguousarray(inputs, dtype="<u2").view("<u4")
+    return np.concatenate([inputs, labels], axis=1).astype(np.uint32)
 
 
 def pack_words(values: np.ndarray) -> np.ndarray:

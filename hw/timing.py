@@ -84,8 +84,14 @@ class Timing:
     @property
     def found(self) -> int:
         """From the last query of a row to the cycle in which the updater can take it."""
-        queue = 0 if self.array.scan_ahead == 1 else 1
-        return self.array.reply_latency + 2 + queue + (2 if self.array.pipelined else 0)
+        registers = self.array.pipelined
+        queue = 0 if self.array.scan_ahead == 1 else 1 + registers
+        return self.array.reply_latency + 2 + queue + registers
+
+    @property
+    def waiting(self) -> int:
+        """Rows that wait in the updater, where the search no longer counts them."""
+        return 1 if self.array.pipelined else 0
 
     @property
     def dropped(self) -> int:
@@ -95,12 +101,17 @@ class Timing:
     @property
     def row_gap(self) -> int:
         """Between two rows that are ready."""
-        return 1 if self.array.pipelined else 0
+        return 0 if self.array.pipelined else 1
+
+    @property
+    def row_least(self) -> int:
+        """From one row that is ready to the next, at least."""
+        return 2
 
     @property
     def row_end(self) -> int:
-        """From a row's last step to the cycle in which its last word is written."""
-        return self.array.read_latency + 2
+        """From a row's last step to the cycle in which its last word is written, as from that of any of its words."""
+        return 1 + (1 if self.array.pipelined else 0) + self.array.step_latency + self.array.update_groups
 
     def word(self, samples: int, *, copied: bool) -> int:
         """A counter word that `samples` samples update; `copied` where its signs are written twice."""
@@ -113,5 +124,5 @@ class Timing:
     load_start = 1
     """Of a batch, beside reading the record."""
 
-    load_sample = 3
+    load_sample = 2
     """Of a sample, beside its words, its label and its target's words."""

@@ -6,12 +6,13 @@
 #include "verilated.h"
 
 // SOURCES(X), SINKS(X): X(number, name) for each stream; STATISTICS, STATISTIC_WIDTH; RUN, the source whose items begin
-// batches.
+// batches; WATCHED(X): X(name) for streams whose transfers are seen.
 #include "ports.h"
 
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <vector>
 
 namespace {
 
@@ -30,6 +31,9 @@ struct Core {
     VerilatedContext context;
     Vtop top{&context};
     uint64_t cycle = 0;
+    bool watched = false;
+    std::vector<uint32_t> seen;  // For each cycle that was watched.
+    uint64_t before[STATISTICS] = {};
 
     void fall() {
         top.clk = 0;
@@ -63,16 +67,35 @@ struct Core {
         SOURCES(WITHDRAW)
     }
 
-    // The cycle and the statistics.
-    void mark(uint64_t *row) const {
+    void statistics(uint64_t *values) const {
         uint32_t words[STATISTICS + 1] = {};
         memcpy(words, &top.statistics, sizeof top.statistics);
-        row[0] = cycle;
         for (unsigned number = 0; number < STATISTICS; number++) {
             const unsigned first = number * STATISTIC_WIDTH;
             const uint64_t bits = words[first / 32] | (uint64_t)words[first / 32 + 1] << 32;
-            row[1 + number] = bits >> first % 32 & ((1ull << STATISTIC_WIDTH) - 1);
+            values[number] = bits >> first % 32 & ((1ull << STATISTIC_WIDTH) - 1);
         }
+    }
+
+    // The cycle and the statistics.
+    void mark(uint64_t *row) const {
+        row[0] = cycle;
+        statistics(row + 1);
+    }
+
+    // Which statistics are other than a cycle ago, and which streams transfer in this one.
+    void watch() {
+        uint64_t now[STATISTICS];
+        statistics(now);
+        uint32_t bits = 0, bit = 1;
+        for (unsigned number = 0; number < STATISTICS; number++, bit <<= 1)
+            bits |= now[number] != before[number] ? bit : 0;
+#define SEEN(name) \
+        bits |= top.VALID(name) && top.READY(name) ? bit : 0; \
+        bit <<= 1;
+        WATCHED(SEEN)
+        memcpy(before, now, sizeof now);
+        seen.push_back(bits);
     }
 };
 
@@ -94,6 +117,16 @@ extern "C" void core_reset(Core *core) {
     core->top.rst = 0;
 }
 
+// Begins to watch, from nothing, or ends it.
+extern "C" void core_watch(Core *core, int watched) {
+    core->watched = watched;
+    core->seen.clear();
+    core->statistics(core->before);
+}
+
+// What was seen in the last `count` cycles.
+extern "C" const uint32_t *core_seen(Core *core, uint64_t count) { return core->seen.data() + core->seen.size() - count; }
+
 // Plays the script, fills the sinks, and returns once the core is idle. `marks` gets a row after each item of RUN, and
 // one at the end. 0, or 1 after `patience` cycles in which nothing moved, 2 when more came than there is room for.
 extern "C" int core_play(Core *core, const uint64_t *items, uint64_t count, Sink *sinks, uint64_t *marks,
@@ -112,6 +145,8 @@ extern "C" int core_play(Core *core, const uint64_t *items, uint64_t count, Sink
             offered = true;
         }
         core->fall();
+        if (core->watched)
+            core->watch();
         const bool taken = next < count && core->taken(items[next]);
 #define TAKE(number, name) \
         if (top.VALID(name)) { \

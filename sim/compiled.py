@@ -25,15 +25,18 @@ from amaranth.lib.wiring import In
 from ..hw.config import ArrayConfig
 from ..hw.core import Core
 from ..hw.ports import STATISTICS, CoreSignature
-from .cycles import array_cells
-from .runner import BUILD_DIRECTORY, BenchError
+from ..hw.program import sample_beats
+from .runner import BUILD_DIRECTORY, BenchError, array_cells
 from .verilate import verilate
 
-__all__ = ["Batch", "CompiledCore", "Played"]
+__all__ = ["Batch", "CompiledCore", "Played", "WATCHED"]
 
 HARNESS = Path(__file__).with_suffix(".cpp")
 PATIENCE = 1_000_000
 """Cycles without a transfer after which the core is given up: many times the longest batch."""
+
+WATCHED = ("i_run", "i_sample", "o_result")
+"""Streams whose transfers can be watched."""
 
 _SOURCE = 56
 """First bit of the number of an item's stream."""
@@ -66,12 +69,16 @@ class Played:
         Cycle in which each batch's request was taken, int64 `(batches,)`.
     statistics
         Totals, by the names in `STATISTICS`, at these cycles, and when all was done: int64 `(batches + 1,)`.
+    seen
+        From the first of these cycles on, if it was asked for, for each cycle: bool by the names in
+        `STATISTICS`, whether it has changed, and by those in `WATCHED`, whether an item was transferred.
     """
 
     predictions: np.ndarray
     triggered: np.ndarray
     began: np.ndarray
     statistics: dict[str, np.ndarray]
+    seen: dict[str, np.ndarray] | None = None
 
 
 class _Sink(ctypes.Structure):
@@ -104,6 +111,7 @@ class CompiledCore:
         self._sources, self._sinks = _directions(array)
         self._library = ctypes.CDLL(str(_library(array, build_directory)))
         self._library.core_new.restype = ctypes.c_void_p
+        self._library.core_seen.restype = ctypes.POINTER(ctypes.c_uint32)
         self._core = ctypes.c_void_p(self._library.core_new())
         self._loaded = []
         self.reset()
@@ -156,21 +164,26 @@ class CompiledCore:
         played = self.run_batches([Batch(samples=samples, learn=learn, time=time)])
         return played.predictions, played.triggered
 
-    def run_batches(self, batches: Sequence[Batch]) -> Played:
+    def run_batches(self, batches: Sequence[Batch], *, watch: bool = False) -> Played:
         """Run batches one behind the other: each is loaded while the one before is in work, and asked for as soon as
-        the core takes requests."""
+        the core takes requests. With `watch`, what happens at the ports is told cycle by cycle."""
         script = []
         for batch in batches:
-            last = np.zeros(batch.samples.shape, dtype=bool)
-            last[:, -1] = True
-            script += [self._items("i_sample", data=batch.samples, last=last).ravel(),
+            beats = sample_beats(batch.samples, self.config)
+            script += [self._items("i_sample", data=beats, last=np.arange(beats.shape[1]) == beats.shape[1] - 1).ravel(),
                        self._items("i_run", count=[len(batch.samples)], learn=batch.learn, time=batch.time % 256)]
+        self._library.core_watch(self._core, int(watch))
         taken, marks = self._play(np.concatenate(script), o_result=sum(len(batch.samples) for batch in batches))
+        seen = None
+        if watch:
+            cycles = int(marks[-1, 0] - marks[0, 0])
+            bits = np.ctypeslib.as_array(self._library.core_seen(self._core, ctypes.c_uint64(cycles)), (cycles,)).copy()
+            seen = {name: (bits >> number & 1).astype(bool) for number, name in enumerate((*STATISTICS, *WATCHED))}
         fields = {key: taken["o_result"].astype(np.int64) >> field.offset & (1 << Shape.cast(field.shape).width) - 1
                   for key, field in self._payloads["o_result"]}
         return Played(
             predictions=fields["prediction"], triggered=fields["triggered"] == 1,
-            began=marks[:-1, 0], statistics=dict(zip(STATISTICS, marks[:, 1:].T, strict=True)))
+            began=marks[:-1, 0], statistics=dict(zip(STATISTICS, marks[:, 1:].T, strict=True)), seen=seen)
 
     def statistics(self) -> dict[str, int]:
         """Totals since the last reset, by the names in `STATISTICS`; right if no counter turns within a batch."""
@@ -245,7 +258,8 @@ def _library(array: ArrayConfig, build_directory: Path) -> Path:
 
     ports = (f"#define SOURCES(X) {listed(sources)}\n#define SINKS(X) {listed(sinks)}\n"
              f"#define RUN {sources.index('i_run')}\n#define STATISTICS {len(STATISTICS)}\n"
-             f"#define STATISTIC_WIDTH {array.statistic_width}\n")
+             f"#define STATISTIC_WIDTH {array.statistic_width}\n"
+             f"#define WATCHED(X) {' '.join(f'X({name})' for name in WATCHED)}\n")
     texts = {"top.v": verilog.convert(Core(array), name="top", emit_src=False, strip_internal_attrs=True),
              "ports.h": ports} | {cell.name: cell.read_text() for cell in array_cells(array)}
     return verilate(texts, HARNESS, top="top", library=True, build_directory=build_directory)

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from ..hw.config import ArrayConfig
-from ..hw.core import Core
 from ..hw.program import Program, compile_network
 from ..model.step import train_batch
+from ..synth.accelerator import Accelerator
 from ..synth.replay import PHASES
 from ..synth.roofline import bit_ops
-from .runner import CELLS, run_bench
+from .compiled import CompiledCore
+from .runner import BenchError
+from .steady import WARM_UP, count
 from .trace import Trace, causes
 from .workload import Workload
 
-__all__ = ["CycleCount", "array_cells", "measure_cycles", "model_seconds"]
+__all__ = ["CycleCount", "measure_cycles", "model_seconds"]
 
 BATCHES = 6
 
@@ -54,40 +54,37 @@ class CycleCount:
                 "utilisation": self.utilisation, "array_utilisation": self.array_utilisation}
 
 
-def array_cells(array: ArrayConfig) -> list[Path]:
-    """Models of the vendor's cells that an array is made with, for `runner.run_bench`."""
-    names = {"SB_SPRAM256KA": array.counter_memory == "spram", "SB_RAM40_4K": array.weight_memory == "copied"}
-    return [CELLS / f"{name}.v" for name, used in names.items() if used]
-
-
-def measure_cycles(array: ArrayConfig, workload: Workload, *, batches: int = BATCHES,
-                   timeout: float = 600) -> tuple[CycleCount, CycleCount]:
-    """Train and infer on the simulated core: counts of both.
+def measure_cycles(array: ArrayConfig, workload: Workload, *, batches: int = BATCHES) -> tuple[CycleCount, CycleCount]:
+    """Train and infer on the simulated core, fed as fast as it takes samples: counts of both.
 
     Raises CapacityError when the network does not fit the array, before anything is compiled, and BenchError when
     the core does anything but what the model does.
     """
-    network = workload.network
-    program = compile_network(network, workload.initial_state().classifier, array)
-    run = run_bench(
-        Core(array), "bitprop.sim.bench_cycles", tests=1, timeout=timeout, sources=array_cells(array), parameters={
-            "array": array.to_dict(), "network": network.to_dict(), "batch": workload.batch,
-            "trigger": workload.trigger, "batches": batches})
-    result = json.loads((run.directory / "result.json").read_text())
-    return tuple(_count(program, workload.batch, result[name], learn=learn)
-                 for name, learn in (("train", True), ("infer", False)))
+    state = workload.initial_state()
+    program = compile_network(workload.network, state.classifier, array)
+    core = CompiledCore(array)
+    accelerator = Accelerator(core, workload.network, state.classifier)
+    accelerator.load(state)
+    steps = list(workload.batches(state, WARM_UP + batches + 1))
+    counts = []
+    for learn in (True, False):
+        totals = count(core, program, state, steps, learn=learn)
+        counts.append(_count(program, workload.batch, totals, learn=learn))
+    accelerator.samples = state.samples
+    if accelerator.read_state().digest() != state.digest():
+        raise BenchError("the core's counters are not the golden model's")
+    return tuple(counts)
 
 
 def _count(program: Program, batch: int, totals: dict, *, learn: bool) -> CycleCount:
-    samples = totals["samples"]
+    samples, trace = totals["samples"], totals["trace"]
     cycles = totals["cycles"] / samples
     phases = {phase: totals["statistics"][phase] / samples for phase in PHASES}
-    trace = Trace.from_dict(totals["trace"])
     ideal = bit_ops(program.network, learn=learn) / program.array.bit_ops
     return CycleCount(
         cycles=cycles, phases=phases, utilisation=ideal / cycles,
         array_utilisation=ideal / (phases["forward"] + phases["backward"]),
-        causes={name: count / samples for name, count in causes(trace, program, batch, learn=learn).items()},
+        causes={name: number / samples for name, number in causes(trace, program, batch, learn=learn).items()},
         last=trace.last_batch())
 
 

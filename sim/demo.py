@@ -25,9 +25,9 @@ from ..model.trainer import Training
 from ..synth.boards import find_board
 from ..synth.build import BuildError, build
 from ..synth.tools import ToolError
-from .cycles import array_cells, measure_cycles, model_seconds
+from .cycles import measure_cycles, model_seconds
 from .report import write_report
-from .runner import BenchError, run_bench
+from .runner import BenchError, array_cells, run_bench
 from .workload import Workload
 
 __all__ = ["DemoSettings", "Watch", "link_for_simulation", "run_demo"]

@@ -24,9 +24,10 @@ WORKS = {
                    ((130, 30, 24, 30), (16, 7, 10), 32, 1.0), ((300, 35), (35,), 32, 1.0)],
     "hx8k": [((32, 20), (10,), 32, 1.0), ((32, 20), (10,), 32, 0.3)],
     "ulx3s-25f": [((256, 64, 64), None, 32, 1.0), ((256, 64, 64), None, 8, 1.0), ((256, 64, 64), None, 32, 0.3),
-                  ((64, 50, 40, 30), None, 32, 1.0), ((512, 48), None, 32, 1.0)],
+                  ((64, 30, 32, 30), None, 32, 1.0), ((512, 48), None, 32, 1.0), ((1000, 35, 35), (35, 35), 32, 1.0)],
     "ulx3s-85f": [((256, 64, 64), None, 32, 1.0), ((256, 64, 64), None, 8, 1.0), ((256, 64, 64), None, 32, 0.3),
-                  ((1000, 35, 35), (35, 35), 32, 1.0), ((1000, 35, 35), (35, 35), 8, 0.3)],
+                  ((1000, 35, 35), (35, 35), 32, 1.0), ((1000, 35, 35), (35, 35), 8, 0.3),
+                  ((784, 256, 256), (32, 32), 32, 1.0)],
 }
 
 
@@ -43,7 +44,7 @@ def record() -> list[dict]:
     """The contents of `recorded.json`."""
     found = []
     for board, workload in works():
-        train, infer = measure_cycles(BOARDS[board].config, workload, batches=4, timeout=1800)
+        train, infer = measure_cycles(BOARDS[board].config, workload, batches=4)
         found.append({
             "board": board, "array": BOARDS[board].config.to_dict(), "network": workload.network.to_dict(),
             "batch": workload.batch, "trigger": workload.trigger, "train": train.cycles, "infer": infer.cycles})

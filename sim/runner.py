@@ -31,8 +31,10 @@ from amaranth.back import verilog
 from amaranth.lib import wiring
 from cocotb_tools.runner import VerilatorControlFile, get_runner
 
-__all__ = ["BUILD_DIRECTORY", "CELLS", "BenchError", "BenchRun", "bench_parameters", "build_model", "locked",
-           "require_tools", "run_bench", "tool_variables"]
+from ..hw.config import ArrayConfig
+
+__all__ = ["BUILD_DIRECTORY", "CELLS", "BenchError", "BenchRun", "array_cells", "bench_parameters", "build_model",
+           "locked", "require_tools", "run_bench", "tool_variables"]
 
 BUILD_DIRECTORY = Path("build/sim")
 """Where compiled models and runs are kept, below the current directory."""
@@ -44,6 +46,12 @@ _TOP = "top"
 _PARAMETERS_FILE = "parameters.json"
 _NEEDED = ("g++", "make", "perl")
 """Programs that compiling needs and that no Python package brings; Debian's packages have the same names."""
+
+
+def array_cells(array: ArrayConfig) -> list[Path]:
+    """Models of the vendor's cells that an array is made with, for `sources`."""
+    names = {"SB_SPRAM256KA": array.counter_memory == "spram", "SB_RAM40_4K": array.weight_memory == "copied"}
+    return [CELLS / f"{name}.v" for name, used in names.items() if used]
 
 
 class BenchError(AssertionError):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..hw.program import PHASE, Program
 from ..hw.timing import Timing
 from ..synth.schedule import OVERHEADS, program_phases
@@ -14,6 +16,9 @@ LETTERS = {"forward": "f", "backward": "b", "update": "u", "stall": "s"}
 """Of the statistics that share out the core's busy cycles; `IDLE` for the others."""
 
 IDLE = "."
+
+LAG = 2
+"""Cycles from what happens to the statistics that count it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +38,17 @@ class Trace:
     rows: tuple[int, ...]
 
     @classmethod
-    def from_dict(cls, fields: dict) -> Trace:
-        """Of what the bench left."""
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+    def seen(cls, seen: dict[str, np.ndarray], begin: int, end: int) -> Trace:
+        """From `begin` to before `end` of what `compiled.Played` has seen."""
+        # What a statistic is, it became by what was `LAG` cycles ago.
+        letters = np.full(end - begin, ord(IDLE), dtype=np.uint8)
+        for name, letter in LETTERS.items():
+            letters[seen[name][begin + LAG:end + LAG]] = ord(letter)
+        events = {"runs": ("i_run", 0), "samples": ("i_sample", 0), "results": ("o_result", 0),
+                  "rows": ("row_updates", LAG)}
+        return cls(letters=letters.tobytes().decode(), **{
+            event: tuple(np.flatnonzero(seen[name][begin + lag:end + lag]).tolist())
+            for event, (name, lag) in events.items()})
 
     def last_batch(self) -> Trace:
         """The last of the batches alone."""
@@ -58,7 +71,7 @@ def causes(trace: Trace, program: Program, batch: int, *, learn: bool) -> dict[s
     for phase in program_phases(program, learn=learn):
         jobs = (phase["blocks"] + 1) * passes * timing.job_parts
         words, start = phase["words"] + 1, timing.job_start + phase["keep_value"] + phase["keep_gate"]
-        for name, cycles in (("words", words), ("job", start), ("pace", max(0, phase["pace"] + 2 - words - start))):
+        for name, cycles in (("words", words), ("job", start), ("pace", max(0, phase["pace"] + 3 - words - start))):
             found[name] += len(trace.runs) * jobs * cycles
     at_work = sum(letter in "fb" for letter in trace.letters)
     found["drain"] = at_work - found["words"] - found["job"] - found["pace"]

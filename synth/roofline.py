@@ -35,7 +35,7 @@ class Roofline:
         each updated row once a batch; "replay" one sample's word for each step of a word, or one word written;
         "operands" a pair read for each word and what goes with a job, or a word written.
     loader
-        Words of the sample and of its target, of which one enters a cycle.
+        Items of the sample and words of its target, of which one enters a cycle.
     link
         Cycles that the line takes for the sample and its result.
     """
@@ -104,13 +104,13 @@ def find_roofline(program: Program, link: LinkConfig, *, batch: int = MAX_BATCH,
         "weights": reads,
         "operands": max(reads + aside, writes),
         "counters": accesses * (2 if array.counter_memory == "spram" else 1),
-        "replay": max(steps, batch * sum(words[:-1])),
+        "replay": max(steps, batch * (program.sample_beats - 1 + sum(words[1:-1]))),
     }
     return Roofline(
         lanes=bit_ops(network, learn=learn) / array.bit_ops,
         counters=triggered / batch * counter_updates(network) / array.update_lanes,
         ports={name: value / batch for name, value in ports.items()},
-        loader=words[0] + 1 + words[-1],
+        loader=program.sample_beats + words[-1],
         link=line_bytes(program, link, batch) * BITS_A_BYTE * link.divisor / batch)
 
 

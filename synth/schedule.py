@@ -10,6 +10,7 @@ another for, is walked through for some batches, one after the other, until they
 """
 
 import dataclasses
+import heapq
 import math
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -260,7 +261,7 @@ class _Walk:
         timing, array = self.timing, self.array
         words, aux = phase["words"] + 1, phase["keep_value"] + phase["keep_gate"]
         least = timing.job_start + words + aux
-        length = max(least, phase["pace"] + 2)
+        length = max(least, phase["pace"] + 3)
         blocks, passes = range(phase["blocks"] + 1), range(self.passes)
         order = ([(block, pass_) for pass_ in passes for block in blocks] if phase["pass_major"] else
                  [(block, pass_) for block in blocks for pass_ in passes])
@@ -279,12 +280,14 @@ class _Walk:
             if pass_ == passes[-1] and phase["end"] and not phase["pass_major"]:
                 self.voted[block] = run.now + timing.sums + TILE + timing.votes
         self.busy[kind].append((work_begin, run.now))
-        # Signs and gates take the port that the loader writes by; signs on their way to the replay memory take its.
+        # Signs, gates and verdicts take the port that the loader writes by; signs on their way to the replay memory take
+        # its.
         job = length * timing.job_parts
-        writes = phase["write_value"] + phase["write_gate"]
+        verdicts = phase["classify"] + (phase["select"] and max(1, TILE // (phase["group"] + 1)))
+        writes = phase["write_value"] + phase["write_gate"] + verdicts
         copies = array.columns * min(2, array.lanes) if array.columns > 1 else array.lanes
         run.writing.append((begin, run.now, {
-            "inputs": min(0.9, (writes + (copies - 1 if phase["replay"] else 0)) / job), "targets": writes / job}))
+            "inputs": min(0.9, (writes + (copies - 1 if phase["replay"] else 0)) / job), "targets": min(0.9, writes / job)}))
 
     def _free(self, phase: dict[str, int], block: int, now: float) -> float:
         """When the last batch's updates let the phase begin with a block, from `now` on."""
@@ -342,29 +345,29 @@ class _Walk:
             begin = now
             now += timing.record(LAYER) + timing.layer_start
             words, copied = record["words"] + 1, array.weight_memory == "copied" and record["copy"] != 0
-            asked, taken, free, written = now, [], now, now
-            block = 0
+            asked, free, take, written = now, now, now, now
+            # When the rows that the search has under way leave it.
+            leaving: list[float] = []
             for row, samples in enumerate(self.layer_samples[layer]):
                 start = asked
-                if len(taken) >= array.scan_ahead:
-                    start = max(start, taken[-array.scan_ahead] + 1)
+                if len(leaving) >= array.scan_ahead:
+                    start = max(start, heapq.heappop(leaving) + 1)
                 if start < array_end:
                     start = max(start, self.voted.get(row // TILE, array_end))
                 asked = start + array.passes
-                ready = asked - 1 + timing.found
                 if not samples:
-                    taken.append(asked - 1 + timing.dropped)
+                    heapq.heappush(leaving, asked - 1 + timing.dropped)
                     continue
-                if row // TILE != block:
-                    ready = max(ready, written + timing.row_gap)
-                    if layer == 0:
-                        self.block_free += [max(ready, free)] * (row // TILE - block)
-                    block = row // TILE
-                take = max(ready, free)
-                taken.append(take)
-                free = take + words * timing.word(samples, copied=copied) + timing.row_gap
-                written = free - timing.row_gap + timing.row_end
-            now = max(written, asked + timing.found, taken[-1] if taken else now)
+                ready = asked - 1 + timing.found
+                word = timing.word(samples, copied=copied)
+                before, take = take, max(ready, free)
+                heapq.heappush(leaving, max(ready - 1, before + 1) if timing.waiting else take)
+                over = take + words * word
+                free, written = max(over + timing.row_gap, take + timing.row_least), over + timing.row_end
+                if layer == 0:
+                    # With its first word, the blocks before its own are known to be complete.
+                    self.block_free += [take + word + timing.row_end + 1] * (row // TILE - len(self.block_free))
+            now = max(written, asked - 1 + timing.dropped)
             if layer == 0:
                 self.block_free += [now] * (len(self.layer_samples[0]) // TILE + 1 - len(self.block_free))
             self.spans.append(Span(unit="updater", name=f"update {layer + 1}", begin=begin, end=now, batch=number))
@@ -375,7 +378,7 @@ class _Walk:
         """When all samples are in that begin to be loaded at `begin`, while the array writes as `writing` says."""
         timing = self.timing
         now = begin + timing.load_start + timing.record(LOADER)
-        inputs, targets = self.program.sample_words, self.header["target_words"] + 1
+        inputs, targets = self.program.sample_beats, self.header["target_words"] + 1
         for _ in range(self.batch):
             taken = next((shares for start, stop, shares in writing if start <= now < stop), None)
             if taken is None:

@@ -6,7 +6,7 @@ from bitprop.hw.config import ArrayConfig
 from bitprop.hw.core import Core
 from bitprop.hw.program import CapacityError, compile_network
 from bitprop.model.config import NetworkConfig
-from bitprop.sim.cycles import array_cells
+from bitprop.sim.runner import array_cells
 from bitprop.sim.runner import run_bench
 
 ARRAYS = {
