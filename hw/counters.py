@@ -12,14 +12,14 @@ from amaranth.lib.wiring import In, Out
 
 from .config import ArrayConfig
 
-__all__ = ["CounterMemory", "CounterStep", "EdgeLayout", "edges"]
+__all__ = ["CounterMemory", "CounterStep", "ZoneLayout", "zone_of"]
 
-EdgeLayout = data.StructLayout({"near": 1, "far": 1})
+ZoneLayout = data.StructLayout({"near": 1, "far": 1})
 """Whether a counter is next to zero, 0 or -1; whether it is at its end or next to it."""
 
 
-def edges(k):
-    """The `EdgeLayout` bits of a counter."""
+def zone_of(k):
+    """The `ZoneLayout` bits of a counter."""
     inner, negative = k[1:-1], k[-1]
     return Cat(Mux(negative, inner.all() & k[0], ~(inner.any() | k[0])), Mux(negative, ~inner.any(), inner.all()))
 
@@ -30,10 +30,14 @@ class CounterStep(wiring.Component):
     Members
     -------
     k : In, signed B bits
-    edge : In(EdgeLayout)
+    zone : In(ZoneLayout)
         Of k.
     up, pick, hold : In(1)
         Step up (else down); reinforce; or leave the counter as it is.
+    valid : In(1)
+        There is a step.
+    other : In, signed B bits
+        What to give if there is none.
     o : Out, signed B bits
     lost : Out(1)
         A step was lost because the counter is at its end.
@@ -42,7 +46,8 @@ class CounterStep(wiring.Component):
     def __init__(self, config: ArrayConfig):
         self.bits = config.counter_bits
         super().__init__({
-            "k": In(signed(self.bits)), "edge": In(EdgeLayout), "up": In(1), "pick": In(1), "hold": In(1),
+            "k": In(signed(self.bits)), "zone": In(ZoneLayout), "up": In(1), "pick": In(1), "hold": In(1),
+            "valid": In(1), "other": In(signed(self.bits)),
             "o": Out(signed(self.bits)), "lost": Out(1)})
 
     def elaborate(self, platform):
@@ -53,16 +58,19 @@ class CounterStep(wiring.Component):
         negative = self.k[-1]
         up, pick, outward = Signal(), Signal(), Signal()
         m.d.comb += [
-            up.eq(self.up | self.hold), pick.eq(self.pick & ~self.hold), outward.eq(self.edge.near | (up ^ negative))]
+            up.eq(self.up | self.hold), pick.eq(self.pick & ~self.hold), outward.eq(self.zone.near | (up ^ negative))]
         step = Signal(signed(3))
         m.d.comb += [
             step[0].eq(~(pick | self.hold)), step[1].eq(Mux(pick, outward, ~up)), step[2].eq(~up & (~pick | outward))]
-        # What is lost does not wait for the sum: two steps outward, or one at the very end.
-        total = Signal(signed(bits))
+        # What is lost, two steps outward or one at the very end, does not wait for the sum; and behind the two there is
+        # one level of logic.
+        total, losing, end = Signal(signed(bits)), Signal(), Signal(bits)
         m.d.comb += [
             total.eq(self.k + step),
-            self.lost.eq(self.edge.far & (up ^ negative) & ~self.hold & (pick | (self.k[0] ^ negative))),
-            self.o.eq(Mux(self.lost, Cat((~negative).replicate(bits - 1), negative), total)),
+            losing.eq((up ^ negative) & ~self.hold & (pick | (self.k[0] ^ negative))),
+            self.lost.eq(self.zone.far & losing),
+            end.eq(Mux(self.valid, Cat((~negative).replicate(bits - 1), negative), self.other)),
+            self.o.eq(Mux(self.valid & ~self.lost, total, end)),
         ]
         return m
 

@@ -16,7 +16,7 @@ from amaranth.utils import ceil_log2
 from ..model.config import MAX_BATCH
 from .column import reply_layout
 from .config import TILE, ArrayConfig
-from .counters import CounterMemory, CounterStep, edges
+from .counters import CounterMemory, CounterStep, zone_of
 from .program import LAYER, SLOT
 from .records import ProgramPort, RecordReader
 from .samples import Samples
@@ -269,10 +269,12 @@ class Updater(wiring.Component):
             m.d.comb += [
                 step.k.eq(present[lane]),
                 # In front of the choice between the two, which has a long way.
-                step.edge.eq(Mux(executed.first, edges(memory.o.word_select(lane, bits)), edges(counters[lane]))),
+                step.zone.eq(Mux(executed.first, zone_of(memory.o.word_select(lane, bits)), zone_of(counters[lane]))),
                 step.up.eq(~(executed.up ^ activations[lane])),
                 step.pick.eq(pick[lane]),
                 step.hold.eq(reading),
+                step.valid.eq(executed.valid),
+                step.other.eq(counters[lane + 1] if lane < lanes - 1 else self.i_counter.payload),
                 stepped[lane].eq(step.o),
                 lost[lane].eq(step.lost & (~executed.last_word | (lane < layer.tail))),
             ]
@@ -287,10 +289,8 @@ class Updater(wiring.Component):
         m.d.sync += writes.eq((executed.valid & executed.last) | host_write)
         with m.If(executed.valid | host_write):
             m.d.sync += write_place.eq(Mux(host_write, chosen_place, executed_place))
-        with m.If(executed.valid):
+        with m.If(executed.valid | shift):
             m.d.sync += counters.eq(stepped)
-        with m.Elif(shift):
-            m.d.sync += counters.eq(Cat(counters.as_value()[bits:], self.i_counter.payload))
         m.d.comb += [
             memory.i.eq(counters), memory.write.eq(writes), memory.write_address.eq(write_place.counter),
             self.write.eq(writes), self.tile.eq(write_place.tile), self.row.eq(write_place.row),

@@ -74,10 +74,10 @@ MUTANTS = {
     "trigger at the margin": Mutant("trigger", "lead < self.margin", "lead <= self.margin", "trigger"),
     "tie to the true class": Mutant("trigger", "(lead == 0) & true_is_lower", "(lead == 0)", "trigger"),
     "counter wraps": Mutant(
-        "counters", "self.o.eq(Mux(self.lost, Cat((~negative).replicate(bits - 1), negative), total))",
-        "self.o.eq(total)", "counter"),
+        "counters", "self.o.eq(Mux(self.valid & ~self.lost, total, end))", "self.o.eq(Mux(self.valid, total, end))",
+        "counter"),
     "one step lost too early": Mutant("counters", "(pick | (self.k[0] ^ negative))", "1", "counter"),
-    "reinforced by the old sign": Mutant("counters", "self.edge.near | (up ^ negative)", "(up ^ negative)", "counter"),
+    "reinforced by the old sign": Mutant("counters", "self.zone.near | (up ^ negative)", "(up ^ negative)", "counter"),
     "no transpose": Mutant("weights", "Mux(transpose, natural[column][row]", "Mux(transpose, natural[row][column]",
                            "weights"),
     "words of a write not rotated": Mutant("weights", "(high - row_high) % words", "high % words", "weights"),
