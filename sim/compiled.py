@@ -170,7 +170,8 @@ class CompiledCore:
         script = []
         for batch in batches:
             beats = sample_beats(batch.samples, self.config)
-            script += [self._items("i_sample", data=beats, last=np.arange(beats.shape[1]) == beats.shape[1] - 1).ravel(),
+            last = np.arange(beats.shape[1]) == beats.shape[1] - 1
+            script += [self._items("i_sample", data=beats, last=last).ravel(),
                        self._items("i_run", count=[len(batch.samples)], learn=batch.learn, time=batch.time % 256)]
         self._library.core_watch(self._core, int(watch))
         taken, marks = self._play(np.concatenate(script), o_result=sum(len(batch.samples) for batch in batches))

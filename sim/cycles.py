@@ -69,6 +69,8 @@ def measure_cycles(array: ArrayConfig, workload: Workload, *, batches: int = BAT
     counts = []
     for learn in (True, False):
         totals = count(core, program, state, steps, learn=learn)
+        if learn and totals["statistics"]["triggered"] != batches * round(workload.trigger * workload.batch):
+            raise BenchError("ties kept samples from triggering")
         counts.append(_count(program, workload.batch, totals, learn=learn))
     accelerator.samples = state.samples
     if accelerator.read_state().digest() != state.digest():

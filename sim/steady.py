@@ -29,8 +29,8 @@ def count(core: CompiledCore, program: Program, state: State,
         After all the batches, whose weights are to predict where nothing is learned.
 
     Returns `samples`, and over these the elapsed `cycles`, the `statistics` and the `trace`, from the beginning of one
-    batch to that of another: all but the first `WARM_UP` and the last count. Raises BenchError where a prediction is not
-    the model's.
+    batch to that of another: all but the first `WARM_UP` and the last count. Raises BenchError where a prediction is
+    not the model's.
     """
     batches, expected, time = [], [], 0
     for inputs, labels, step in steps:

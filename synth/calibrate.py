@@ -35,8 +35,6 @@ SHAPES = {
         "ecp5-small": {"columns": 1, "lanes": 1, "rows": 8, "update_lanes": 8, "tiles": 64, "counter_words": 512},
         "ecp5-narrow": {"columns": 2, "lanes": 1, "update_lanes": 16, "counter_words": 1024, "pipelined": True},
         "ecp5-lanes": {"columns": 1, "lanes": 4, "update_lanes": 32, "counter_bits": 6, "counter_words": 1024},
-        "ecp5-large": {"columns": 8, "lanes": 2, "update_lanes": 128, "tiles": 1024, "counter_words": 2048,
-                       "scan_ahead": 8, "pipelined": True},
     },
 }
 """Fields of the arrays that are synthesised beside the presets, by the board whose tools' options they take."""

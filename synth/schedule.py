@@ -280,14 +280,15 @@ class _Walk:
             if pass_ == passes[-1] and phase["end"] and not phase["pass_major"]:
                 self.voted[block] = run.now + timing.sums + TILE + timing.votes
         self.busy[kind].append((work_begin, run.now))
-        # Signs, gates and verdicts take the port that the loader writes by; signs on their way to the replay memory take
-        # its.
+        # Signs, gates and verdicts take the port that the loader writes by; signs on their way to the replay memory
+        # take its.
         job = length * timing.job_parts
         verdicts = phase["classify"] + (phase["select"] and max(1, TILE // (phase["group"] + 1)))
         writes = phase["write_value"] + phase["write_gate"] + verdicts
         copies = array.columns * min(2, array.lanes) if array.columns > 1 else array.lanes
+        signs = copies - 1 if phase["replay"] else 0
         run.writing.append((begin, run.now, {
-            "inputs": min(0.9, (writes + (copies - 1 if phase["replay"] else 0)) / job), "targets": min(0.9, writes / job)}))
+            "inputs": min(0.9, (writes + signs) / job), "targets": min(0.9, writes / job)}))
 
     def _free(self, phase: dict[str, int], block: int, now: float) -> float:
         """When the last batch's updates let the phase begin with a block, from `now` on."""

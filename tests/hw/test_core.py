@@ -6,8 +6,7 @@ from bitprop.hw.config import ArrayConfig
 from bitprop.hw.core import Core
 from bitprop.hw.program import CapacityError, compile_network
 from bitprop.model.config import NetworkConfig
-from bitprop.sim.runner import array_cells
-from bitprop.sim.runner import run_bench
+from bitprop.sim.runner import array_cells, run_bench
 
 ARRAYS = {
     "copied": {"lanes": 1, "rows": 8, "update_lanes": 8, "counter_bits": 8, "tiles": 100, "operand_words": 512,

@@ -13,8 +13,7 @@ from bitprop.hw.scan import RowScan
 from bitprop.hw.trigger import Trigger
 from bitprop.hw.weights import WeightMemory
 from bitprop.hw.winners import WinnerSelect
-from bitprop.sim.runner import array_cells
-from bitprop.sim.runner import run_bench
+from bitprop.sim.runner import array_cells, run_bench
 
 BENCH = "bitprop.sim.bench_units"
 

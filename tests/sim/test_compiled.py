@@ -1,4 +1,4 @@
-"""The compiled core: the golden model's bits, in the cycles that the cocotb bench counts."""
+"""The compiled core: the golden model's bits, and what is seen of its cycles."""
 
 import json
 from dataclasses import replace
@@ -16,10 +16,11 @@ from bitprop.sim.compiled import CompiledCore
 from bitprop.sim.cycles import measure_cycles
 from bitprop.sim.runner import BenchError
 from bitprop.sim.steady import WARM_UP, count
+from bitprop.sim.trace import LAG, LETTERS
 from bitprop.sim.workload import Workload
 from bitprop.synth.accelerator import Accelerator
 from bitprop.synth.boards import find_board
-from bitprop.synth.replay import PHASES, Mismatch, replay
+from bitprop.synth.replay import Mismatch, replay
 from typer.testing import CliRunner
 
 from bitprop.cli import app
@@ -73,19 +74,40 @@ def test_a_flipped_counter_is_found(core, dataset):
 
 
 @pytest.mark.parametrize("batch, trigger", [(32, 1.0), (5, 0.4)])
-def test_batches_take_the_cycles_of_the_bench(core, batch, trigger):
+def test_what_is_seen_is_what_is_counted(core, batch, trigger):
     workload, batches = Workload(network=NETWORK, batch=batch, trigger=trigger), 3
     state = workload.initial_state()
     accelerator = Accelerator(core, workload.network, state.classifier)
     accelerator.load(state)
     steps = list(workload.batches(state, WARM_UP + batches + 1))
-    for learn, bench in zip((True, False), measure_cycles(ARRAY, workload, batches=batches), strict=True):
+    counted = [step for _, _, step in steps[WARM_UP:-1]]
+    for learn in (True, False):
         totals = count(core, accelerator.program, state, steps, learn=learn)
-        assert totals["samples"] == batches * batch and totals["statistics"]["samples"] == totals["samples"]
-        assert totals["cycles"] / totals["samples"] == bench.cycles
-        assert {name: totals["statistics"][name] / totals["samples"] for name in PHASES} == bench.phases
+        statistics, trace = totals["statistics"], totals["trace"]
+        assert totals["samples"] == statistics["samples"] == batches * batch
+        assert statistics["triggered"] == sum(int(step.triggered.sum()) for step in counted)
+        assert len(trace.letters) == totals["cycles"]
+        # A batch's last cycles are counted as the next begins.
+        for name, letter in LETTERS.items():
+            assert trace.letters.count(letter) == pytest.approx(statistics[name], abs=LAG)
+        assert len(trace.runs) == batches and trace.runs[-1] == totals["cycles"] - 1
+        assert len(trace.results) == batches * batch
+        assert len(trace.rows) == pytest.approx(statistics["row_updates"], abs=1) and bool(trace.rows) == learn
     accelerator.samples = state.samples
     assert accelerator.read_state().digest() == state.digest()
+
+
+def test_counters_that_are_not_the_models_are_told(monkeypatch):
+    honest = Accelerator.read_state
+
+    def spoilt(accelerator):
+        state = honest(accelerator)
+        state.counters[0][0, 0] ^= 1
+        return state
+
+    monkeypatch.setattr(Accelerator, "read_state", spoilt)
+    with pytest.raises(BenchError, match="counters are not the golden model's"):
+        measure_cycles(ARRAY, Workload(network=NETWORK, batch=5), batches=1)
 
 
 def test_a_core_that_stands_still_is_given_up(core, monkeypatch):

@@ -22,13 +22,13 @@ from bitprop.cli import app
 
 TOLERANCE = 0.1
 
-# Both are compiled for `tests/hw/test_core.py` as well: 32 samples in passes of one and of six, counters in
-# single-ported memory and in block RAM, records read between phases and during them.
+# 32 samples in passes of one and of six, counters in single-ported memory and in block RAM, a word loaded a cycle and
+# two, records read between phases and during them.
 ONE_SAMPLE = ArrayConfig(
     lanes=1, rows=8, update_lanes=8, counter_bits=8, tiles=100, operand_words=512, replay_words=1152, rank_words=2048,
     winner_words=1024, weight_memory="copied", counter_memory="spram", fan_in=255, statistic_width=16)
 THREE_COLUMNS = ArrayConfig(
-    columns=3, lanes=2, update_lanes=32, counter_bits=6, tiles=128, operand_words=512, replay_words=512,
+    columns=3, lanes=2, update_lanes=64, load_words=2, counter_bits=6, tiles=128, operand_words=512, replay_words=512,
     rank_words=1024, winner_words=512, counter_words=1024, fan_in=255, pipelined=True, scan_ahead=3)
 SMALL = [
     (ONE_SAMPLE, (100, 32, 20), None, 32, 1.0),
@@ -47,8 +47,7 @@ def measured():
         array, layers, groups, batch, trigger = SMALL[number]
         if number not in made:
             network = NetworkConfig(layers=layers, classes=10, groups=groups, counter_bits=array.counter_bits)
-            made[number] = measure_cycles(
-                array, Workload(network=network, batch=batch, trigger=trigger), batches=3, timeout=300)
+            made[number] = measure_cycles(array, Workload(network=network, batch=batch, trigger=trigger), batches=3)
         return compile_blank(network_of(number), array), batch, trigger, made[number]
 
     return measure
@@ -88,7 +87,7 @@ def test_measured_cycles_are_shared_out(measured, number):
         assert len(last.letters) == pytest.approx(batch * count.cycles, rel=0.1)
         assert len(last.runs) == 1 and last.runs[0] == len(last.letters) - 1
         assert len(last.results) == batch
-        assert len(last.samples) == pytest.approx(batch * program.sample_words, rel=0.5)
+        assert len(last.samples) == pytest.approx(batch * program.sample_beats, rel=0.5)
         assert bool(last.rows) == learn
 
 
