@@ -35,6 +35,10 @@ class CounterStep(wiring.Component):
         Of k.
     up, pick, hold : In(1)
         Step up (else down); reinforce; or leave the counter as it is.
+    valid : In(1)
+        There is a step.
+    other : In, signed B bits
+        What to give if there is none.
     o : Out, signed B bits
     lost : Out(1)
         A step was lost because the counter is at its end.
@@ -45,6 +49,7 @@ class CounterStep(wiring.Component):
         self.bits = config.counter_bits
         super().__init__({
             "k": In(signed(self.bits)), "zone": In(ZoneLayout), "up": In(1), "pick": In(1), "hold": In(1),
+            "valid": In(1), "other": In(signed(self.bits)),
             "o": Out(signed(self.bits)), "lost": Out(1)})
 
     def elaborate(self, platform):
@@ -58,18 +63,24 @@ class CounterStep(wiring.Component):
             outward.eq(self.zone.near | (self.up ^ negative)),
             stay.eq(self.hold | (self.pick & ~outward)),
         ]
-        # What is lost does not wait for the sum: two steps outward, or one at the very end.
-        step, total = Signal(signed(3)), Signal(signed(bits))
+        step, total, end = Signal(signed(3)), Signal(signed(bits + 1)), Signal(bits)
         m.d.comb += [
             step.eq(Cat(~self.pick, self.pick | ~self.up, ~self.up)),
-            self.lost.eq(self.zone.far & (self.up ^ negative) & ~self.hold & (self.pick | (self.k[0] ^ negative))),
+            end.eq(Mux(self.valid, Cat((~negative).replicate(bits - 1), negative), self.other)),
         ]
-        clipped = Mux(self.lost, Cat((~negative).replicate(bits - 1), negative), total)
         if self.config.pipelined:
             # The way through the adder sets the clock: whether to stay is found beside it.
-            m.d.comb += [total.eq(self.k + step), self.o.eq(Mux(stay, self.k, clipped))]
+            beyond = total[bits] ^ total[bits - 1]
+            m.d.comb += [
+                total.eq(self.k + step), self.lost.eq(beyond & ~stay),
+                self.o.eq(Mux(stay, self.k, Mux(beyond, end, total[:bits])))]
         else:
-            m.d.comb += [total.eq(self.k + Mux(stay, 0, step)), self.o.eq(clipped)]
+            # What is lost, two steps outward or one at the very end, does not wait for the sum; and behind the two
+            # there is one level of logic.
+            losing = (self.up ^ negative) & ~self.hold & (self.pick | (self.k[0] ^ negative))
+            m.d.comb += [
+                total.eq(self.k + Mux(stay, 0, step)), self.lost.eq(self.zone.far & losing),
+                self.o.eq(Mux(self.valid & ~self.lost, total[:bits], end))]
         return m
 
 

@@ -248,7 +248,7 @@ class Updater(wiring.Component):
         signs, lost_count = [], C(0, 0)
         for group in range(groups):
             now, before = stage[step + group], stage[step + group - 1]
-            valid, first = now.valid, now.first
+            valid, first = now.valid | shift, now.first
             if config.pipelined:
                 valid, first = registered(m, before.valid | shifts), registered(m, before.first | shifts)
             # Which counters are reinforced is known a cycle before.
@@ -274,13 +274,11 @@ class Updater(wiring.Component):
                 m.d.comb += [
                     unit.k.eq(Mux(first, found.as_signed(), counters[lane])), unit.zone.eq(zone),
                     unit.up.eq(up), unit.pick.eq(pick[place_here]), unit.hold.eq(hosted),
+                    unit.valid.eq(1 if config.pipelined else now.valid), unit.other.eq(neighbour),
                 ]
                 m.d.sync += lost[place_here].eq(unit.lost & now.valid & (~now.last_word | (lane < layer.tail)))
                 with m.If(valid):
                     m.d.sync += counters[lane].eq(unit.o)
-                if not config.pipelined:
-                    with m.Elif(shifts):
-                        m.d.sync += counters[lane].eq(neighbour)
             lost_count = registered(m, lost_count + sum(lost))
             written = Cat(~counters[lane][bits - 1] for lane in lanes_here)
             for _ in range(groups - 1 - group):

@@ -131,7 +131,7 @@ BOARDS = {board.name: board for board in (
         title="iCEBreaker",
         device=UP5K,
         platform=ICEBreakerPlatform,
-        config=ArrayConfig(columns=1, lanes=1, rows=8, update_lanes=8, counter_memory="spram", operand_words=512,
+        config=ArrayConfig(columns=1, lanes=1, rows=8, update_lanes=8, counter_memory="spram", operand_words=1024,
                            rank_words=2048, winner_words=512, counter_words=8192, fan_in=511, statistic_width=16,
                            tiles=128, weight_memory="copied"),
         clock_hz=30_000_000,

@@ -74,7 +74,8 @@ MUTANTS = {
     "trigger at the margin": Mutant("trigger", "lead < self.margin", "lead <= self.margin", "trigger"),
     "tie to the true class": Mutant("trigger", "(lead == 0) & true_is_lower", "(lead == 0)", "trigger"),
     "counter wraps": Mutant(
-        "counters", "Mux(self.lost, Cat((~negative).replicate(bits - 1), negative), total)", "total", "counter"),
+        "counters", "self.o.eq(Mux(self.valid & ~self.lost, total[:bits], end))",
+        "self.o.eq(Mux(self.valid, total[:bits], end))", "counter"),
     "one step lost too early": Mutant("counters", "(self.pick | (self.k[0] ^ negative))", "1", "counter"),
     "reinforced by the old sign": Mutant("counters", "self.zone.near | (self.up ^ negative)", "(self.up ^ negative)",
                                          "counter"),
