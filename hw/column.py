@@ -197,22 +197,16 @@ class Column(wiring.Component):
         verdict_write = verdicts.write_port(granularity=verdict_width)
         verdict_read = verdicts.read_port()
         label_here = write.label & (write.column == self.index)
-        writing = {
-            "addr": Mux(write.label, write.address, drain.verdict_address),
-            "data": Cat(Mux(write.label, write.data[:verdict_width], unit.o_verdict) for unit in lane),
-            "en": Cat(Mux(write.label, label_here & (write.lane == number),
-                          valid & group_last & (control.phase.select | control.phase.classify))
-                      for number in range(lanes)),
-        }
-        for name, value in writing.items():
-            target = getattr(verdict_write, name)
-            if config.pipelined:
-                # The winner is known late in the cycle.
-                value = registered(m, value[:len(target)])
-            m.d.comb += target.eq(value)
-        m.d.comb += [
-            verdict_read.addr.eq(control.query.address),
+        # The winner is known late in the cycle, so it is written in the next.
+        m.d.sync += [
+            verdict_write.addr.eq(Mux(write.label, write.address, drain.verdict_address)),
+            verdict_write.data.eq(Cat(Mux(write.label, write.data[:verdict_width], unit.o_verdict) for unit in lane)),
+            verdict_write.en.eq(Cat(
+                Mux(write.label, label_here & (write.lane == number),
+                    valid & group_last & (control.phase.select | control.phase.classify))
+                for number in range(lanes))),
         ]
+        m.d.comb += verdict_read.addr.eq(control.query.address)
         query = registered(m, Cat(control.query.label, control.query.column == self.index, control.query.member))
         keep_label, selected, member = query[0], query[1], query[2:]
         m.d.sync += self.o_reply.eq(self.i_reply)

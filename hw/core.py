@@ -206,11 +206,13 @@ class Core(wiring.Component):
         others = ~(self.idle | sequencer.forward | sequencer.backward)
         phases = {"forward": sequencer.forward, "backward": sequencer.backward, "update": others & update_busy,
                   "stall": others & ~update_busy}
-        events = {name: registered(m, event) for name, event in phases.items()} | {
+        events = phases | {
             "samples": Mux(run_taken, self.i_run.payload.count, 0),
             "triggered": self.o_result.valid & self.o_result.ready & self.o_result.payload.triggered,
             "row_updates": updater.updated, "saturations": updater.lost,
         }
         for number, name in enumerate(STATISTICS):
-            m.d.sync += self.statistics[number].eq(self.statistics[number] + events[name])
+            # Counted a cycle late: long carries do not wait for what is known late.
+            event = Signal.like(events[name], name=f"event_{name}")
+            m.d.sync += [event.eq(events[name]), self.statistics[number].eq(self.statistics[number] + event)]
         return m

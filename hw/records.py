@@ -78,7 +78,7 @@ class RecordReader(wiring.Component):
     -------
     program : Out(ProgramPort)
     start, base : In
-        Read the record at `base`.
+        Read the record at `base`, as it is a cycle later.
     parity : In(1)
         On an odd batch, add to the fields marked buffered.
     steps : In
@@ -109,13 +109,13 @@ class RecordReader(wiring.Component):
         m = Module()
         words = record_words(self.layout)
         address = Signal(range(self.config.program_words))
-        asked = Signal(range(words + 1))
-        arrived = Signal(range(words + 1))
+        asked = Signal(range(words))
+        arrived = Signal(range(words))
         arrives = Signal()
-        m.d.comb += [
-            self.program.address.eq(address),
-            self.program.request.eq(self.busy & (asked != words)),
-        ]
+        # Who starts is known late in the cycle.
+        begin = Signal()
+        m.d.sync += begin.eq(self.start)
+        m.d.comb += self.program.address.eq(address)
         granted, word = self.program.grant, self.program.data
         if self.config.pipelined:
             # Block RAM and an adder in one cycle would set the clock.
@@ -123,13 +123,16 @@ class RecordReader(wiring.Component):
             m.d.sync += [granted.eq(self.program.grant), word.eq(self.program.data)]
         m.d.sync += arrives.eq(granted)
         with m.If(self.program.grant):
-            m.d.sync += [address.eq(address + 1), asked.eq(asked + 1)]
+            m.d.sync += [
+                address.eq(address + 1), asked.eq(asked + 1), self.program.request.eq(asked != words - 1)]
         with m.If(arrives):
             m.d.sync += arrived.eq(arrived + 1)
             with m.If(arrived == words - 1):
                 m.d.sync += self.busy.eq(0)
         with m.If(self.start):
-            m.d.sync += [self.busy.eq(1), address.eq(self.base), asked.eq(0), arrived.eq(0)]
+            m.d.sync += self.busy.eq(1)
+        with m.If(begin):
+            m.d.sync += [self.program.request.eq(1), address.eq(self.base), asked.eq(0), arrived.eq(0)]
 
         flagged = Signal()
         m.d.comb += flagged.eq(word[15] & self.parity)

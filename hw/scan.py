@@ -104,10 +104,13 @@ class RowScan(wiring.Component):
         under_way = Signal(range(ahead + 1))
         taken, dropped = Signal(), Signal()
         begin, last_pass = Signal(), Signal()
+        # Whether the row's block has been voted on is known a cycle late, and so not in the first cycle of a block.
+        complete_block, next_block = Signal(), Signal()
+        m.d.comb += next_block.eq(self.start | (self.query & last_pass & (row[:4] == TILE - 1)))
+        m.d.sync += complete_block.eq((~self.voting | (row[4:] < self.voted)) & ~next_block)
         m.d.comb += [
             last_pass.eq(pass_ == config.passes - 1),
-            begin.eq(asking & (pass_ == 0) & (under_way != ahead) & ~self.pause
-                     & (~self.voting | (row[4:] < self.voted))),
+            begin.eq(asking & (pass_ == 0) & (under_way != ahead) & ~self.pause & complete_block),
             self.query.eq(begin | (asking & (pass_ != 0) & ~self.pause)),
             self.address.eq(Cat(pass_, offset)),
             self.member.eq(member),

@@ -22,7 +22,7 @@ class Timing:
 
     def record(self, layout: dict[str, Field]) -> int:
         """From the cycle of `start` to the first in which the record is there and `busy` is low."""
-        return record_words(layout) + (3 if self.array.pipelined else 2)
+        return record_words(layout) + (4 if self.array.pipelined else 3)
 
     # sequencer.Sequencer
 
@@ -58,7 +58,7 @@ class Timing:
         meanwhile and the batch has more than one pass."""
         return self.array.rows + 8
 
-    votes = 3
+    votes = 4
     """From a block's sixteenth sum to the cycle in which its winners count as complete."""
 
     run = 1
@@ -78,7 +78,7 @@ class Timing:
 
     # updater.Updater and scan.RowScan
 
-    layer_start = 3
+    layer_start = 4
     """Of the updates of a layer, beside reading its record."""
 
     @property

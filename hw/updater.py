@@ -16,7 +16,7 @@ from amaranth.utils import ceil_log2
 from ..model.config import MAX_BATCH
 from .column import reply_layout
 from .config import TILE, ArrayConfig
-from .counters import CounterMemory, CounterStep, zone_of
+from .counters import CounterMemory, CounterStep
 from .program import LAYER, SLOT
 from .records import ProgramPort, RecordReader
 from .samples import Samples
@@ -191,7 +191,7 @@ class Updater(wiring.Component):
                 samples.write_up.eq(scan.write_up), samples.write_turn.eq(scan.write_turn),
                 samples.write_place.eq(scan.write_place), scan.phase.eq(self.phase)]
 
-        row, row_valid, taken, in_flight, over = scan.o.payload, scan.o.valid, scan.o.ready, 0, 0
+        row, row_valid, taken, over = scan.o.payload, scan.o.valid, scan.o.ready, 0
         if config.pipelined:
             # The next row waits beside the samples: at the end of one, only what is here decides.
             waiting, row_valid, taken = Signal.like(row), Signal(), Signal()
@@ -200,7 +200,7 @@ class Updater(wiring.Component):
                 m.d.sync += [waiting.eq(row), row_valid.eq(scan.o.valid)]
             with m.Elif(taken):
                 m.d.sync += row_valid.eq(0)
-            row, in_flight, over = waiting, row_valid, row_done
+            row, over = waiting, row_done
         m.d.comb += [
             taken.eq(row_valid & (~active | over)), samples.take.eq(taken), samples.i.eq(row.samples)]
         if not config.listed:
@@ -217,13 +217,16 @@ class Updater(wiring.Component):
             *(stage[0][name].eq(chosen[name]) for name in ("first", "last", "last_word", "first_word")),
             stage[0].valid.eq(chosen.valid & ~stall), stage[0].up.eq(samples.up), stage[0].turn.eq(samples.turn),
             stage[0].word.eq(chosen_word)]
-        in_flight = in_flight | chosen.valid
+        in_flight = active | chosen.valid
         for number in range(final):
             m.d.sync += stage[number + 1].eq(stage[number])
             # What is written may stay for a second cycle.
             with m.If(stage[number].valid):
                 m.d.sync += stage_place[number + 1].eq(stage_place[number])
             in_flight = in_flight | stage[number + 1].valid
+        # There are many stages: the later ones tell a cycle late, by which time they are still at work or done.
+        at_rest = Signal()
+        m.d.comb += at_rest.eq(~(active | chosen.valid | registered(m, in_flight)))
 
         replay_address = Cat(chosen_region, chosen_half, samples.sample)
         if issue:
@@ -269,10 +272,8 @@ class Updater(wiring.Component):
                     up = registered(m, before.up ^ ~self.activations[lane])
                 else:
                     up = ~(now.up ^ self.activations[lane])
-                # Without registers behind the memories the choice between the two comes late, and the zone would wait.
-                zone = zone_of(unit.k) if config.pipelined else Mux(first, zone_of(found), zone_of(counters[lane]))
                 m.d.comb += [
-                    unit.k.eq(Mux(first, found.as_signed(), counters[lane])), unit.zone.eq(zone),
+                    unit.k.eq(Mux(first, found.as_signed(), counters[lane])),
                     unit.up.eq(up), unit.pick.eq(pick[place_here]), unit.hold.eq(hosted),
                     unit.valid.eq(1 if config.pipelined else now.valid), unit.other.eq(neighbour),
                 ]
@@ -304,6 +305,8 @@ class Updater(wiring.Component):
         m.d.comb += stall.eq(Cat(stalls).any())
 
         # The layers of a batch, first to last; or one row for the host.
+        some = Signal()
+        m.d.sync += some.eq(self.triggered != 0)
         slot = Signal(4)
         request = Signal(data.StructLayout({
             "words": range(config.row_words + 1), "write": 1}))
@@ -323,7 +326,7 @@ class Updater(wiring.Component):
                         m.d.sync += [self.busy.eq(1), hosted.eq(1), slot.eq(self.i_row.payload.layer)]
                         m.next = "row"
             with m.State("layer"):
-                with m.If(self.triggered == 0):
+                with m.If(~some):
                     m.d.sync += [self.busy.eq(0), self.updating.eq(0), self.block.eq(0)]
                     m.next = "idle"
                 with m.Else():
@@ -335,7 +338,7 @@ class Updater(wiring.Component):
                     m.next = "rows"
             with m.State("rows"):
                 # The last votes are in by now: the array reads no more weights of the layers above.
-                with m.If(~scan.busy & ~in_flight & ~active):
+                with m.If(~scan.busy & ~row_valid & at_rest):
                     m.d.sync += [slot.eq(slot + 1), self.block.eq(~0)]
                     m.next = "layer"
                     with m.If(layer.last):
@@ -387,7 +390,7 @@ class Updater(wiring.Component):
                 m.d.comb += host_read.eq(1)
                 m.next = "wait"
             with m.State("wait"):
-                with m.If(~in_flight):
+                with m.If(at_rest):
                     m.next = "empty"
                     with m.If(request.write):
                         m.next = "advance"
