@@ -5,24 +5,15 @@
 which is one addition of ±1 or ±2 and one clip, or nothing (Eq. 9 on the odd lattice).
 """
 
-from amaranth import Cat, ClockSignal, Instance, Module, Mux, Signal, signed
-from amaranth.lib import data, wiring
+from amaranth import C, Cat, ClockSignal, Instance, Module, Mux, Signal, signed
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import ArrayConfig
 from .memory import SplitMemory
 from .weights import registered
 
-__all__ = ["CounterMemory", "CounterStep", "ZoneLayout", "zone_of"]
-
-ZoneLayout = data.StructLayout({"near": 1, "far": 1})
-"""Whether a counter is next to zero, 0 or -1; whether it is at its end or next to it."""
-
-
-def zone_of(k):
-    """The `ZoneLayout` bits of a counter."""
-    inner, negative = k[1:-1], k[-1]
-    return Cat(Mux(negative, inner.all() & k[0], ~(inner.any() | k[0])), Mux(negative, ~inner.any(), inner.all()))
+__all__ = ["CounterMemory", "CounterStep"]
 
 
 class CounterStep(wiring.Component):
@@ -31,8 +22,6 @@ class CounterStep(wiring.Component):
     Members
     -------
     k : In, signed B bits
-    zone : In(ZoneLayout)
-        Of k.
     up, pick, hold : In(1)
         Step up (else down); reinforce; or leave the counter as it is.
     valid : In(1)
@@ -45,42 +34,34 @@ class CounterStep(wiring.Component):
     """
 
     def __init__(self, config: ArrayConfig):
-        self.config = config
         self.bits = config.counter_bits
         super().__init__({
-            "k": In(signed(self.bits)), "zone": In(ZoneLayout), "up": In(1), "pick": In(1), "hold": In(1),
+            "k": In(signed(self.bits)), "up": In(1), "pick": In(1), "hold": In(1),
             "valid": In(1), "other": In(signed(self.bits)),
             "o": Out(signed(self.bits)), "lost": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
         bits = self.bits
-        # A picked counter steps on if its first step was outward, or led across zero; else it steps back. Both follow
-        # from its sign, and from whether it is next to zero.
-        negative = self.k[-1]
-        outward, stay = Signal(), Signal()
+        # A picked counter steps on if its first step was outward, else back to where it was: the sign alone tells.
+        # Unless the first led across zero, from 0 to -2 or from -1 to 1: which is the counter where it was, but with
+        # all bits turned save the lowest.
+        inner, negative = self.k[1:-1], self.k[-1]
+        at_zero, inward, crossing = Signal(), Signal(), Signal()
         m.d.comb += [
-            outward.eq(self.zone.near | (self.up ^ negative)),
-            stay.eq(self.hold | (self.pick & ~outward)),
+            at_zero.eq(Mux(negative, inner.all() & self.k[0], ~(inner.any() | self.k[0]))),
+            inward.eq(~(self.up ^ negative)),
+            crossing.eq(at_zero & self.pick & inward & ~self.hold),
         ]
-        step, total, end = Signal(signed(3)), Signal(signed(bits + 1)), Signal(bits)
+        step, total, end = Signal(signed(3)), Signal(bits), Signal(bits)
         m.d.comb += [
-            step.eq(Cat(~self.pick, self.pick | ~self.up, ~self.up)),
+            step.eq(Mux(self.hold | (self.pick & inward), 0, Cat(~self.pick, self.pick | ~self.up, ~self.up))),
+            total.eq(self.k + step),
+            self.lost.eq(~inward & (total[-1] ^ negative)),
             end.eq(Mux(self.valid, Cat((~negative).replicate(bits - 1), negative), self.other)),
+            # One level of logic behind the sum.
+            self.o.eq(Mux(self.valid & ~self.lost, total ^ Cat(C(0, 1), crossing.replicate(bits - 1)), end)),
         ]
-        if self.config.pipelined:
-            # The way through the adder sets the clock: whether to stay is found beside it.
-            beyond = total[bits] ^ total[bits - 1]
-            m.d.comb += [
-                total.eq(self.k + step), self.lost.eq(beyond & ~stay),
-                self.o.eq(Mux(stay, self.k, Mux(beyond, end, total[:bits])))]
-        else:
-            # What is lost, two steps outward or one at the very end, does not wait for the sum; and behind the two
-            # there is one level of logic.
-            losing = (self.up ^ negative) & ~self.hold & (self.pick | (self.k[0] ^ negative))
-            m.d.comb += [
-                total.eq(self.k + Mux(stay, 0, step)), self.lost.eq(self.zone.far & losing),
-                self.o.eq(Mux(self.valid & ~self.lost, total[:bits], end))]
         return m
 
 

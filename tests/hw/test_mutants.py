@@ -74,10 +74,9 @@ MUTANTS = {
     "trigger at the margin": Mutant("trigger", "lead < self.margin", "lead <= self.margin", "trigger"),
     "tie to the true class": Mutant("trigger", "(lead == 0) & true_is_lower", "(lead == 0)", "trigger"),
     "counter wraps": Mutant(
-        "counters", "self.o.eq(Mux(self.valid & ~self.lost, total[:bits], end))",
-        "self.o.eq(Mux(self.valid, total[:bits], end))", "counter"),
-    "one step lost too early": Mutant("counters", "(self.pick | (self.k[0] ^ negative))", "1", "counter"),
-    "reinforced by the old sign": Mutant("counters", "self.zone.near | (self.up ^ negative)", "(self.up ^ negative)",
+        "counters", "self.o.eq(Mux(self.valid & ~self.lost, ", "self.o.eq(Mux(self.valid, ", "counter"),
+    "lost on the way inward": Mutant("counters", "~inward & (total[-1]", "(total[-1]", "counter"),
+    "reinforced by the old sign": Mutant("counters", "at_zero & self.pick & inward & ~self.hold", "0",
                                          "counter"),
     "no transpose": Mutant("weights", "Mux(transpose, natural[column][row]", "Mux(transpose, natural[row][column]",
                            "weights"),
