@@ -1,5 +1,6 @@
 """The host link: packets from a serial line to the core and back."""
 
+from contextlib import contextmanager
 from enum import IntEnum
 
 from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, signed
@@ -32,17 +33,18 @@ class _State(IntEnum):
     CHECK = 9  # to START, DATA or ANSWER
     START = 10  # a run or a row; to ANSWER if no data follow
     DATA = 11  # collect an item; to ANSWER at the end
-    ITEM = 12  # give it to the core; to DATA
-    ANSWER = 13  # get ready for an answer
-    PUT_SEQUENCE = 14
-    PUT_COMMAND = 15
-    PUT_STATUS = 16
-    PUT_DATA = 17
-    PUT_CRC_LOW = 18
-    PUT_CRC_HIGH = 19
-    PUT_END = 20
-    STUFF = 21  # the answer in place, from its end back
-    SEND = 22  # to LISTEN
+    TAKE = 12  # until the item is there as a whole
+    ITEM = 13  # give it to the core; to DATA
+    ANSWER = 14  # get ready for an answer
+    PUT_SEQUENCE = 15
+    PUT_COMMAND = 16
+    PUT_STATUS = 17
+    PUT_DATA = 18
+    PUT_CRC_LOW = 19
+    PUT_CRC_HIGH = 20
+    PUT_END = 21
+    STUFF = 22  # the answer in place, from its end back
+    SEND = 23  # to LISTEN
 
 
 class Link(wiring.Component):
@@ -59,7 +61,7 @@ class Link(wiring.Component):
 
     Requests that read or write rows or the program wait until the core is idle. STATISTICS does not wait, and says
     whether the core was idle: if not, the counters were moving while they were read. Besides its time on the line a
-    byte of a request takes about three cycles, one of an answer six; one more for each where block RAM is pipelined.
+    byte of a request takes about four cycles, one of an answer seven.
 
     Parameters
     ----------
@@ -116,7 +118,7 @@ class Link(wiring.Component):
         write_port, read_port = packets.write_port(), packets.read_port()
 
         # Reading, moving and writing: what a state asks for (`…_next`) happens in the next cycle, at `pointer` and
-        # before it moves. One more cycle later all that follows from `pointer` has been looked up and is `fresh`.
+        # before it moves. Two more cycles later all that follows from `pointer` has been looked up and is `fresh`.
         pointer = Signal(range(depth))
         byte = Signal(8)
         forward, forward_next = Signal(), Signal()
@@ -146,14 +148,9 @@ class Link(wiring.Component):
             target.eq(target_next),
             settled.eq(~moving),
         ]
-        m.d.comb += fresh.eq(settled & ~moving)
-        # Where block RAM is slow, what it gives waits a cycle more.
-        if config.pipelined:
-            moved = Signal()
-            m.d.sync += [byte.eq(read_port.data), moved.eq(forward | back | write | jump)]
-            m.d.comb += moving.eq(forward | back | write | jump | moved)
-        else:
-            m.d.comb += [byte.eq(read_port.data), moving.eq(forward | back | write | jump)]
+        moves, moved, zero = Signal(), Signal(), Signal()
+        m.d.comb += [moves.eq(forward | back | write | jump), moving.eq(moves | moved), fresh.eq(settled & ~moving)]
+        m.d.sync += [moved.eq(moves), byte.eq(read_port.data), zero.eq(read_port.data == 0)]
         with m.If(jump):
             m.d.sync += pointer.eq(target)
         with m.Elif(forward | back):
@@ -164,7 +161,7 @@ class Link(wiring.Component):
         repeated = Signal()
         command = Signal(Command)
         status = Signal(Status)
-        failed, failure = Signal(), Signal(Status)  # a cycle before it is the status
+        failed, failure, failure_next = Signal(), Signal(Status), Signal(Status)  # a cycle before it is the status
         forget, clear = Signal(), Signal()  # the last request; all that is loaded
         skipping = Signal()  # in a frame whose beginning was lost
         started = Signal()
@@ -184,7 +181,8 @@ class Link(wiring.Component):
 
         # Arguments and items are shifted in from above.
         arguments = Signal(8 * ARGUMENT_BYTES)
-        shift, step = Signal(), Signal(range(ARGUMENT_BYTES))
+        shift, shift_next, step = Signal(), Signal(), Signal(range(ARGUMENT_BYTES))
+        m.d.sync += shift.eq(shift_next)
         with m.If(shift):
             m.d.sync += [arguments.eq(Cat(arguments[8:], byte)), step.eq(step + 1)]
         row = data.View(data.StructLayout({"row": 12, "layer": 4, "first": 12, "words": 4}), arguments)
@@ -270,9 +268,8 @@ class Link(wiring.Component):
             opening.eq((command == Command.SAMPLES) & ~in_sample), full.eq(loaded == MAX_BATCH)]
         m.d.sync += counted.eq((run.count == loaded) & (loaded != 0) & ~in_sample)
 
-        state = Signal(_State)
+        state = Signal(_State, name="fsm_state")  # see `synth.netlist.free_states`
         leave, then = Signal(), Signal(_State)
-        m.d.comb += then.eq(state + 1)
         with m.If(receiver.broken):
             m.d.sync += [state.eq(_State.LISTEN), sequence.eq(0), loaded.eq(0), in_sample.eq(0)]
             m.d.comb += self.reset.eq(1)
@@ -296,7 +293,8 @@ class Link(wiring.Component):
         def offer(name, may=1):
             m.d.sync += offers[name].eq(may & ~given & ~(offers[name] & getattr(core, name).ready))
 
-        m.d.sync += [core.o_result.ready.eq(0), core.o_counter.ready.eq(0), failed.eq(0), reload.eq(0), down.eq(0)]
+        m.d.sync += [core.o_result.ready.eq(0), core.o_counter.ready.eq(0), failed.eq(0), failure.eq(failure_next),
+                     reload.eq(0), down.eq(0)]
         with m.If(failed):
             m.d.sync += status.eq(failure)
         m.d.sync += [forget.eq(0), clear.eq(0)]
@@ -306,18 +304,25 @@ class Link(wiring.Component):
             m.d.comb += self.reset.eq(1)
             m.d.sync += [loaded.eq(0), in_sample.eq(0)]
 
+        @contextmanager
+        def at(here):
+            with m.Case(here):
+                m.d.comb += then.eq(_State((here + 1) % len(_State)))
+                yield
+
         with m.Switch(state):
-            with m.Case(_State.LISTEN):
+            with at(_State.LISTEN):
                 m.d.comb += [
                     jump_next.eq(1), target_next.eq(link.request_address),
                     crc_restart.eq(1),
                     leave.eq(1),
                 ]
                 m.d.sync += [started.eq(0), status.eq(Status.OK), reload.eq(1), reload_value.eq(1)]
-            with m.Case(_State.UNSTUFF):
+            with at(_State.UNSTUFF):
                 emit = Signal()
                 m.d.comb += [
                     bus_next.eq(Mux(last, 0, heard.data)), checked_next.eq(1),
+                    failure_next.eq(Mux(at_stop & emit & ~heard.blank, Status.OVERSIZED, Status.LINE)),
                     emit.eq(started | ~last),
                 ]
                 if link.long_blocks:
@@ -328,7 +333,7 @@ class Link(wiring.Component):
                 with m.If(receiver.o.valid & ~skipping):
                     m.d.comb += leave.eq(heard.blank)
                     with m.If(heard.error):
-                        m.d.sync += [failed.eq(1), failure.eq(Status.LINE)]
+                        m.d.sync += failed.eq(1)
                     with m.If(~heard.blank):
                         m.d.sync += started.eq(1)
                         m.d.sync += [down.eq(1), reload.eq(last), reload_value.eq(heard.data)]
@@ -338,10 +343,11 @@ class Link(wiring.Component):
                         with m.If(emit):
                             m.d.comb += [write_next.eq(~at_stop), forward_next.eq(~at_stop)]
                             with m.If(at_stop):
-                                m.d.sync += [failed.eq(1), failure.eq(Status.OVERSIZED)]
-            with m.Case(_State.STEP_BACK, _State.STEP_BACK_AGAIN):
-                m.d.comb += [back_next.eq(1), leave.eq(1)]
-            with m.Case(_State.JUDGE):
+                                m.d.sync += failed.eq(1)
+            for twice in (_State.STEP_BACK, _State.STEP_BACK_AGAIN):
+                with at(twice):
+                    m.d.comb += [back_next.eq(1), leave.eq(1)]
+            with at(_State.JUDGE):
                 m.d.comb += leave.eq(fresh)
                 m.d.sync += [length.eq(pointer), step.eq(0)]
                 with m.If(fresh & (status == Status.OK)):
@@ -349,17 +355,18 @@ class Link(wiring.Component):
                         m.d.sync += status.eq(Status.TRUNCATED)
                     with m.Elif(~crc.match_detected):
                         m.d.sync += status.eq(Status.CHECKSUM)
-            with m.Case(_State.DISPATCH):
+            with at(_State.DISPATCH):
                 m.d.comb += [jump_next.eq(1), target_next.eq(link.request_address), leave.eq(1)]
                 with m.If(status != Status.OK):
                     m.d.comb += [target_next.eq(link.damage_address + DAMAGE_SLOT * status), then.eq(_State.SEND)]
 
-            with m.Case(_State.SEQUENCE):
+            with at(_State.SEQUENCE):
                 m.d.comb += [forward_next.eq(fresh), leave.eq(fresh)]
                 with m.If(fresh):
                     m.d.sync += [repeated.eq((byte == sequence) & (sequence != 0)), sequence.eq(byte)]
-            with m.Case(_State.COMMAND):
-                m.d.comb += [target_next.eq(link.response_address), leave.eq(fresh)]
+            with at(_State.COMMAND):
+                m.d.comb += [
+                    target_next.eq(link.response_address), leave.eq(fresh), failure_next.eq(Status.UNKNOWN)]
                 with m.If(repeated & (byte[:3] == command)):
                     m.d.comb += [jump_next.eq(fresh), then.eq(_State.SEND)]
                 with m.Else():
@@ -367,11 +374,14 @@ class Link(wiring.Component):
                 with m.If(fresh):
                     m.d.sync += command.eq(byte)
                     with m.If(byte[3:] != 0):
-                        m.d.sync += [failed.eq(1), failure.eq(Status.UNKNOWN)]
-            with m.Case(_State.ARGUMENTS):
-                m.d.comb += [shift.eq(fresh), forward_next.eq(fresh), leave.eq(fresh & (step == ARGUMENT_BYTES - 1))]
-            with m.Case(_State.CHECK):
-                m.d.comb += [target_next.eq(link.identify_address), leave.eq(fresh), then.eq(_State.ANSWER)]
+                        m.d.sync += failed.eq(1)
+            with at(_State.ARGUMENTS):
+                m.d.comb += [
+                    shift_next.eq(fresh), forward_next.eq(fresh), leave.eq(fresh & (step == ARGUMENT_BYTES - 1))]
+            with at(_State.CHECK):
+                m.d.comb += [
+                    target_next.eq(link.identify_address), leave.eq(fresh), then.eq(_State.ANSWER),
+                    failure_next.eq(Mux(accepted, Status.COUNT, Status.LENGTH))]
                 with m.If(fresh & accepted):
                     with m.Switch(command):
                         with m.Case(Command.IDENTIFY):
@@ -383,15 +393,15 @@ class Link(wiring.Component):
                             with m.If(counted):
                                 m.d.comb += then.eq(_State.START)
                             with m.Else():
-                                m.d.sync += [failed.eq(1), failure.eq(Status.COUNT)]
+                                m.d.sync += failed.eq(1)
                         with m.Case(Command.ROW_READ, Command.ROW_WRITE):
                             m.d.comb += then.eq(_State.START)
                         with m.Case(Command.PROGRAM_WRITE, Command.SAMPLES):
                             m.d.comb += then.eq(_State.DATA)
                 with m.Elif(fresh & (status == Status.OK)):
-                    m.d.sync += [failed.eq(1), failure.eq(Status.LENGTH)]
+                    m.d.sync += failed.eq(1)
 
-            with m.Case(_State.START):
+            with at(_State.START):
                 m.d.comb += leave.eq(given)
                 with m.If(command == Command.RUN):
                     offer("i_run")
@@ -400,22 +410,24 @@ class Link(wiring.Component):
                     offer("i_row")
                 with m.If(command != Command.ROW_WRITE):
                     m.d.comb += then.eq(_State.ANSWER)
-            with m.Case(_State.DATA):
-                m.d.comb += leave.eq(fresh & (whole | at_end))
+            with at(_State.DATA):
+                m.d.comb += [leave.eq(fresh & (whole | at_end)), failure_next.eq(Status.COUNT)]
                 with m.If(at_end):
                     m.d.comb += then.eq(_State.ANSWER)
                     with m.If(fresh & (command == Command.SAMPLES) & in_sample):
-                        m.d.sync += [failed.eq(1), failure.eq(Status.COUNT)]
+                        m.d.sync += failed.eq(1)
                 with m.Else():
-                    m.d.comb += [shift.eq(fresh), forward_next.eq(fresh)]
-            with m.Case(_State.ITEM):
-                m.d.comb += then.eq(_State.DATA)
+                    m.d.comb += [shift_next.eq(fresh), forward_next.eq(fresh)]
+            with at(_State.TAKE):
+                m.d.comb += leave.eq(1)
+            with at(_State.ITEM):
+                m.d.comb += [then.eq(_State.DATA), failure_next.eq(Status.COUNT)]
                 m.d.sync += reload_value.eq(item)
                 m.d.comb += leave.eq(given | opening)
                 with m.If(opening):
                     with m.If(full):
                         m.d.comb += then.eq(_State.ANSWER)
-                        m.d.sync += [failed.eq(1), failure.eq(Status.COUNT)]
+                        m.d.sync += failed.eq(1)
                     with m.Else():
                         m.d.sync += [reload.eq(1), in_sample.eq(1), paired.eq(config.load_words == 2)]
                 with m.Else():
@@ -436,18 +448,18 @@ class Link(wiring.Component):
                             with m.If(given & last):
                                 m.d.sync += [in_sample.eq(0), loaded.eq(loaded + 1)]
 
-            with m.Case(_State.ANSWER):
+            with at(_State.ANSWER):
                 m.d.comb += [jump_next.eq(1), target_next.eq(link.response_address + 1), crc_restart.eq(1), leave.eq(1)]
-            with m.Case(_State.PUT_SEQUENCE):
+            with at(_State.PUT_SEQUENCE):
                 m.d.comb += [bus_next.eq(sequence), checked_next.eq(1)]
                 m.d.comb += [write_next.eq(fresh), forward_next.eq(fresh), leave.eq(fresh)]
-            with m.Case(_State.PUT_COMMAND):
+            with at(_State.PUT_COMMAND):
                 m.d.comb += [bus_next.eq(command | RESPONSE), checked_next.eq(1)]
                 m.d.comb += [write_next.eq(fresh), forward_next.eq(fresh), leave.eq(fresh)]
-            with m.Case(_State.PUT_STATUS):
+            with at(_State.PUT_STATUS):
                 m.d.comb += [bus_next.eq(status), checked_next.eq(1)]
                 m.d.comb += [write_next.eq(fresh), forward_next.eq(fresh), leave.eq(fresh)]
-            with m.Case(_State.PUT_DATA):
+            with at(_State.PUT_DATA):
                 some, take = Signal(), Signal()
                 m.d.comb += [
                     checked_next.eq(1),
@@ -467,33 +479,33 @@ class Link(wiring.Component):
                             take & some & (pointer[0] if config.counter_bytes == 2 else 1))
                     with m.Default():
                         m.d.comb += [bus_next.eq(number), some.eq(1)]
-            with m.Case(_State.PUT_CRC_LOW):
+            with at(_State.PUT_CRC_LOW):
                 m.d.comb += bus_next.eq(crc.crc[:8])
                 m.d.comb += [write_next.eq(fresh), forward_next.eq(fresh), leave.eq(fresh)]
-            with m.Case(_State.PUT_CRC_HIGH):
+            with at(_State.PUT_CRC_HIGH):
                 m.d.comb += bus_next.eq(crc.crc[8:])
                 m.d.comb += [write_next.eq(fresh), forward_next.eq(fresh), leave.eq(fresh)]
-            with m.Case(_State.PUT_END):
+            with at(_State.PUT_END):
                 m.d.sync += [reload.eq(1), reload_value.eq(~1)]
                 m.d.comb += [write_next.eq(fresh), back_next.eq(fresh), leave.eq(fresh)]
-            with m.Case(_State.STUFF):
+            with at(_State.STUFF):
                 # Each zero, and the place in front, becomes the distance to the next zero.
                 m.d.comb += [
                     bus_next.eq(~left),
                     back_next.eq(fresh & ~at_first),
                     leave.eq(fresh & at_first),
                 ]
-                with m.If(fresh & (at_first | (byte == 0))):
+                with m.If(fresh & (at_first | zero)):
                     m.d.comb += write_next.eq(1)
                     m.d.sync += reload.eq(1)
                 m.d.sync += [down.eq(fresh), reload_value.eq(~1)]
-            with m.Case(_State.SEND):
+            with at(_State.SEND):
                 sent = Signal()
                 m.d.comb += [
                     transmitter.i.valid.eq(fresh),
                     sent.eq(fresh & transmitter.i.ready),
                     forward_next.eq(sent),
-                    leave.eq(sent & (byte == 0)),
+                    leave.eq(sent & zero),
                     then.eq(_State.LISTEN),
                 ]
         return m
