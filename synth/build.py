@@ -15,7 +15,7 @@ from pathlib import Path
 
 from .boards import Board
 from .estimate import check_memory
-from .netlist import cells_by_block, ignore_collisions, top_module, trim_carries
+from .netlist import cells_by_block, free_states, ignore_collisions, separate_carries, top_module, trim_carries
 from .report import BuildReport, Use, parse_placement
 from .routing import RouterStalled, RouterWatch, router_error
 from .tools import ToolError, run, versions
@@ -51,7 +51,7 @@ def plan(board: Board, top=None, *, debug_verilog: bool = False) -> dict[str, st
     text = {name: content if isinstance(content, str) else content.decode() for name, content in files.items()}
     # Where the sources lie must not decide whether a build is the same.
     rtlil = re.sub(r"^ *attribute \\src .*\n", "", text["top.il"], flags=re.MULTILINE)
-    text["top.il"] = ignore_collisions(rtlil)
+    text["top.il"] = free_states(ignore_collisions(rtlil))
     return text
 
 
@@ -226,6 +226,8 @@ def _finish_netlist(source: Path, netlist: Path, cells: Path, family: str) -> No
     module = top_module(content)
     if family == "ecp5":
         trim_carries(module)
+    else:
+        separate_carries(module)
     cells.write_text(json.dumps(cells_by_block(module)))
     partial = netlist.with_suffix(".part")
     partial.write_text(json.dumps(content))

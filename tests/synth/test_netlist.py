@@ -1,7 +1,16 @@
 """Trimming and counting on netlists small enough to check by eye."""
 
 import pytest
-from bitprop.synth.netlist import cells_by_block, find_block, ignore_collisions, to_verilog, top_module, trim_carries
+from bitprop.synth.netlist import (
+    cells_by_block,
+    find_block,
+    free_states,
+    ignore_collisions,
+    separate_carries,
+    to_verilog,
+    top_module,
+    trim_carries,
+)
 
 RTLIL = r"""
 module \top
@@ -34,6 +43,25 @@ end
 
 def test_collisions_are_ignored_only_where_asked():
     assert ignore_collisions(RTLIL) == RTLIL.replace(r"\COLLISION_X_MASK 2'00", r"\COLLISION_X_MASK 2'11")
+
+
+def test_state_registers_have_no_initial_value():
+    free, kept = "  wire width 3 \\fsm_state\n", "  attribute \\init 3'001\n  wire width 3 \\other\n"
+    assert free_states("  attribute \\init 3'000\n" + free + kept) == free + kept
+    named = "  attribute \\enum_value_0 \\idle\n" + free
+    assert free_states("  attribute \\init 3'000\n" + named) == named
+
+
+@pytest.mark.parametrize("first, second, carry_in, expected", [
+    (2, 2, "0", ([2], ["0"], ["1"])),
+    (2, 3, "0", ([2], [3], ["0"])),
+    (2, 2, 4, ([2], [2], [4])),
+])
+def test_only_a_carry_of_one_bit_twice_is_given_it_once(first, second, carry_in, expected):
+    pins = {"I0": [first], "I1": [second], "CI": [carry_in], "CO": [9]}
+    count = separate_carries({"cells": {"0": {"type": "SB_CARRY", "connections": pins}}})
+    assert (pins["I0"], pins["I1"], pins["CI"]) == expected
+    assert count == (expected[1] != [second])
 
 
 def carry(carry_in, carry_out, *, a=2, b=3, c="0", low=10, table="1001011010101010"):
