@@ -17,10 +17,11 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from ..model.config import MAX_BATCH
-from .column import Column, control_layout
+from .column import control_layout
 from .config import TILE, ArrayConfig
 from .program import PHASE
 from .records import ProgramPort, RecordReader
+from .timing import Timing
 
 __all__ = ["CopyLayout", "Sequencer"]
 
@@ -147,11 +148,10 @@ class Sequencer(wiring.Component):
             last_block.eq(block == phase.blocks),
             last_pass.eq(pass_ == final_pass),
         ]
-        sum_cycles = config.read_latency + Column.sum_delay
+        timing = Timing(array=config)
+        sum_cycles, settling = timing.sums, timing.settling
         # Until the first column has written all; then the others follow, and their signs go to the replay memory.
-        settling = 2 * config.columns + config.lanes + config.bus_delay
-        flush_cycles = sum_cycles + config.rows + 6 + settling
-        flush, flushed = Signal(range(flush_cycles + 1)), Signal(init=1)
+        flush, flushed = Signal(range(timing.flush)), Signal(init=1)
         # The phase is the last; with early records: it was; the record read is not in use yet; one is in use.
         ending, closing, unread, begun = Signal(), Signal(), Signal(), Signal()
         m.d.comb += ending.eq(phase.end | (phase.end_infer & ~self.learning))
@@ -263,7 +263,9 @@ class Sequencer(wiring.Component):
                         m.d.comb += classified.eq(draining.classify)
                         m.d.comb += record.start.eq(1)
                         m.next = "load"
-        m.d.comb += record.base.eq(Mux(self.running, phase.next, self.first_phase))
+        followed = Signal()  # a batch's first record has been asked for
+        m.d.sync += followed.eq(self.running)
+        m.d.comb += record.base.eq(Mux(followed, phase.next, self.first_phase))
         if early:
             with m.If(unread & ~record.busy & (flush <= settling)):
                 m.d.sync += [
@@ -275,7 +277,7 @@ class Sequencer(wiring.Component):
         else:
             m.d.comb += self.result_offset.eq(draining.verdict)
         with m.If(finish):
-            m.d.sync += [flush.eq(flush_cycles), flushed.eq(0)]
+            m.d.sync += [flush.eq(timing.flush - 1), flushed.eq(0)]
             with m.If(phase.pass_major):
                 m.d.sync += [block.eq(block + 1), block_tile.eq(block_tile + phase.tile_block_step)]
                 with m.If(last_block):
