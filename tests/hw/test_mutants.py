@@ -30,6 +30,8 @@ from bitprop.sim.runner import BenchError, run_bench
 
 CORE = {"lanes": 1, "update_lanes": 8, "counter_bits": 5, "tiles": 32, "operand_words": 1024, "replay_words": 640,
         "rank_words": 2048, "winner_words": 1024, "counter_words": 512, "fan_in": 127, "statistic_width": 16}
+WIDE = CORE | {"columns": 2, "lanes": 2, "update_lanes": 64, "load_words": 2, "scan_ahead": 2, "pipelined": True}
+"""Two groups of update lanes, and samples loaded two words at a time."""
 NETWORKS = [
     NetworkConfig(layers=(40, 35, 21), classes=5, counter_bits=5, margin=30, gates=(0, 9), groups=(16, 7),
                   rank_shifts=(0, 0), reinforcement=4, seed=1),
@@ -102,14 +104,21 @@ MUTANTS = {
     "padding counted as saturated": Mutant("updater", "lane < layer.tail", "lane <= layer.tail", "core"),
     "array does not wait for the updater": Mutant(
         "sequencer", "~(phase.chase | phase.settled) | ~self.update_busy", "1", "core"),
+    "one block given free too many": Mutant(
+        "updater", "self.block.eq(stage_place[final].row[4:]", "self.block.eq(stage_place[final].row[4:] + 1", "wide"),
+    "groups of update lanes at once": Mutant(
+        "counters", "registered(m, signal) for signal in (read_address", "signal for signal in (read_address", "wide"),
+    "first word of a pair twice": Mutant("column", "write.data[TILE:]", "write.data[:TILE]", "wide"),
+    "first word of a pair replayed twice": Mutant("replay", "Mux(pair, value[-TILE:], half)", "half", "wide"),
     "buffers not in turn": Mutant("loader", "self.parity.eq(~self.parity)", "self.parity.eq(self.parity)", "core"),
 }
 
 
 def run(bench: str, name: str) -> None:
-    if bench == "core":
-        run_bench(Core(ArrayConfig(**CORE)), "bitprop.sim.bench_core", tests=1, name=name, timeout=120, parameters={
-            "array": CORE, "networks": [network.to_dict() for network in NETWORKS], "batches": [32, 9, 32, 5, 32],
+    if bench in ("core", "wide"):
+        array = CORE if bench == "core" else WIDE
+        run_bench(Core(ArrayConfig(**array)), "bitprop.sim.bench_core", tests=1, name=name, timeout=120, parameters={
+            "array": array, "networks": [network.to_dict() for network in NETWORKS], "batches": [32, 9, 32, 5, 32],
             "spread": 16, "check_every": 5})
         return
     unit, array, testcase = UNITS[bench]
