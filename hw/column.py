@@ -17,7 +17,8 @@ from amaranth.lib.wiring import In, Out
 from .config import TILE, ArrayConfig
 from .element import ProcessingElement
 from .lane import Lane, PhaseLayout, drain_layout
-from .weights import registered, tile_layout
+from .memory import registered
+from .weights import tile_layout
 from .winners import MEMBER_BITS, VerdictLayout
 
 __all__ = ["Column", "control_layout", "reply_layout"]

@@ -16,13 +16,14 @@ from amaranth.lib.wiring import flipped
 from .column import Column, control_layout
 from .config import ArrayConfig
 from .loader import Loader
+from .memory import registered
 from .ports import STATISTICS, CoreSignature
 from .records import ProgramMemory
 from .replay import ReplayMemory
 from .results import Results
 from .sequencer import Sequencer
 from .updater import Updater
-from .weights import WeightMemory, registered
+from .weights import WeightMemory
 
 __all__ = ["Core"]
 

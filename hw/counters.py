@@ -10,8 +10,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import ArrayConfig
-from .memory import SplitMemory
-from .weights import registered
+from .memory import SplitMemory, registered
 
 __all__ = ["CounterMemory", "CounterStep"]
 
@@ -108,12 +107,13 @@ class CounterMemory(wiring.Component):
             if number:
                 read_address, write, write_address = (
                     registered(m, signal) for signal in (read_address, write, write_address))
-            m.submodules[f"memory_{number}"] = memory = SplitMemory(width=width, depth=self.config.counter_words)
+            m.submodules[f"memory_{number}"] = memory = SplitMemory(
+                width=width, depth=self.config.counter_words, pipelined=self.config.pipelined)
             m.d.comb += [
                 memory.read_address.eq(read_address), memory.write_address.eq(write_address), memory.enable.eq(write),
                 memory.i.eq(self.i.word_select(number, width)),
             ]
-            outputs.append(registered(m, memory.o) if self.config.pipelined else memory.o)
+            outputs.append(memory.o)
         m.d.comb += self.o.eq(Cat(outputs))
         return m
 

@@ -6,7 +6,14 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["SplitMemory", "split_depths"]
+__all__ = ["SplitMemory", "registered", "split_depths"]
+
+
+def registered(m: Module, value) -> Signal:
+    """`value`, a cycle later."""
+    register = Signal(len(value), reset_less=True)
+    m.d.sync += register.eq(value)
+    return register
 
 
 def split_depths(depth: int) -> tuple[int, ...]:
@@ -24,18 +31,22 @@ class SplitMemory(wiring.Component):
         Bits and words.
     granularity
         Bits that are written on their own; must divide `width`.
+    pipelined
+        With a register behind each part, in front of what chooses between them: the ECP5 has one in its block RAM
+        (see `synth.netlist.absorb_registers`).
 
     Members
     -------
     read_address : In
     o : Out(width)
-        The word, a cycle later.
+        The word, a cycle later, or two where pipelined.
     write_address, enable, i : In
         Write the parts of word `i` whose bit in `enable` is set.
     """
 
-    def __init__(self, *, width: int, depth: int, granularity: int | None = None):
+    def __init__(self, *, width: int, depth: int, granularity: int | None = None, pipelined: bool = False):
         self.width, self.depth, self.granularity = width, depth, width if granularity is None else granularity
+        self.pipelined = pipelined
         super().__init__({
             "read_address": In(range(depth)),
             "o": Out(width),
@@ -57,10 +68,11 @@ class SplitMemory(wiring.Component):
                 write.addr.eq(self.write_address), write.data.eq(self.i), write.en.eq(Mux(here, self.enable, 0)),
                 read.addr.eq(self.read_address),
             ]
-            outputs.append(read.data)
+            outputs.append(registered(m, read.data) if self.pipelined else read.data)
         if len(depths) > 1:
-            upper = Signal()
-            m.d.sync += upper.eq(self.read_address >= depths[0])
+            upper = registered(m, self.read_address >= depths[0])
+            if self.pipelined:
+                upper = registered(m, upper)
             m.d.comb += self.o.eq(Mux(upper, outputs[1], outputs[0]))
         else:
             m.d.comb += self.o.eq(outputs[0])

@@ -10,9 +10,8 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from .config import TILE, ArrayConfig
-from .memory import SplitMemory
+from .memory import SplitMemory, registered
 from .sequencer import CopyLayout
-from .weights import registered
 
 __all__ = ["ReplayMemory"]
 
@@ -102,7 +101,8 @@ class ReplayMemory(wiring.Component):
         for number in range(words):
             if number and number * TILE % config.group_lanes == 0:
                 read_address = registered(m, read_address)
-            m.submodules[f"part_{number}"] = memory = SplitMemory(width=TILE, depth=config.replay_words)
+            m.submodules[f"part_{number}"] = memory = SplitMemory(
+                width=TILE, depth=config.replay_words, pipelined=config.pipelined)
             mine, half = part == number, value[:TILE]
             if number % 2:
                 mine, half = mine | (pair & (part == number - 1)), Mux(pair, value[-TILE:], half)
@@ -110,7 +110,7 @@ class ReplayMemory(wiring.Component):
                 memory.enable.eq(enable & mine), memory.write_address.eq(write_address), memory.i.eq(half),
                 memory.read_address.eq(read_address),
             ]
-            outputs.append(registered(m, memory.o) if config.pipelined else memory.o)
+            outputs.append(memory.o)
         if config.update_lanes >= TILE:
             m.d.comb += self.o.eq(Cat(outputs))
         else:

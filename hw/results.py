@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from ..model.config import MAX_BATCH
 from .column import reply_layout
 from .config import ArrayConfig
-from .weights import registered
+from .memory import registered
 
 __all__ = ["Results"]
 

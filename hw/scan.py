@@ -13,8 +13,8 @@ from amaranth.lib.wiring import In, Out
 from ..model.config import MAX_BATCH
 from .column import reply_layout
 from .config import TILE, ArrayConfig
+from .memory import registered
 from .samples import SampleLayout, take_first
-from .weights import registered
 from .winners import MEMBER_BITS
 
 __all__ = ["RowLayout", "RowScan"]

@@ -17,11 +17,11 @@ from ..model.config import MAX_BATCH
 from .column import reply_layout
 from .config import TILE, ArrayConfig
 from .counters import CounterMemory, CounterStep
+from .memory import registered
 from .program import LAYER, SLOT
 from .records import ProgramPort, RecordReader
 from .samples import Samples
 from .scan import RowScan
-from .weights import registered
 from .winners import MEMBER_BITS
 
 __all__ = ["Updater"]

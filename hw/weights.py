@@ -20,9 +20,9 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from .config import TILE, ArrayConfig
-from .memory import SplitMemory
+from .memory import SplitMemory, registered
 
-__all__ = ["WeightMemory", "registered", "tile_layout"]
+__all__ = ["WeightMemory", "tile_layout"]
 
 
 def tile_layout(config: ArrayConfig) -> data.ArrayLayout:
@@ -95,7 +95,7 @@ class WeightMemory(wiring.Component):
         banks = []
         for first in range(0, TILE, beside):
             m.submodules[f"bank_{first}"] = memory = SplitMemory(
-                width=TILE * beside, depth=config.tiles, granularity=granularity)
+                width=TILE * beside, depth=config.tiles, granularity=granularity, pipelined=config.pipelined)
             m.d.comb += [
                 memory.write_address.eq(Cat(place[first // step][:word_bits], self.tile[word_bits:])),
                 memory.i.eq(rotated[first // step].replicate(beside)),
@@ -106,8 +106,7 @@ class WeightMemory(wiring.Component):
                 enable = self.write & (row_low == bank % step)
                 enables += [enable] if granularity == TILE else [enable & ~self.half, enable & self.half]
             m.d.comb += memory.enable.eq(Cat(enables))
-            data_out = registered(m, memory.o) if config.pipelined else memory.o
-            banks += [data_out.word_select(place_here, TILE) for place_here in range(beside)]
+            banks += [memory.o.word_select(place_here, TILE) for place_here in range(beside)]
 
         transpose, lower, rotation = self.i_transpose, self.i_lower, self.i_address[:word_bits]
         for _ in range(config.read_latency):
@@ -186,10 +185,3 @@ def _bit_written(m: Module, name: str, depth: int, read_address, write_address, 
     found = Signal(TILE, name=f"{name}_read")
     m.d.comb += found.eq(data.ArrayLayout(TILE, len(outputs))(Cat(outputs))[registered(m, read_address[8:])])
     return found
-
-
-def registered(m: Module, value) -> Signal:
-    """`value`, a cycle later."""
-    register = Signal(len(value), reset_less=True)
-    m.d.sync += register.eq(value)
-    return register

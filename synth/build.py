@@ -15,7 +15,15 @@ from pathlib import Path
 
 from .boards import Board
 from .estimate import check_memory
-from .netlist import cells_by_block, free_states, ignore_collisions, separate_carries, top_module, trim_carries
+from .netlist import (
+    absorb_registers,
+    cells_by_block,
+    free_states,
+    ignore_collisions,
+    separate_carries,
+    top_module,
+    trim_carries,
+)
 from .report import BuildReport, Use, parse_placement
 from .routing import RouterStalled, RouterWatch, router_error
 from .tools import ToolError, run, versions
@@ -226,6 +234,7 @@ def _finish_netlist(source: Path, netlist: Path, cells: Path, family: str) -> No
     module = top_module(content)
     if family == "ecp5":
         trim_carries(module)
+        absorb_registers(module)
     else:
         separate_carries(module)
     cells.write_text(json.dumps(cells_by_block(module)))

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 __all__ = [
-    "cells_by_block", "find_block", "free_states", "ignore_collisions", "separate_carries", "to_verilog", "top_module",
-    "trim_carries"]
+    "absorb_registers", "cells_by_block", "find_block", "free_states", "ignore_collisions", "separate_carries",
+    "to_verilog", "top_module", "trim_carries"]
 
 KINDS = {
     "SB_LUT4": "lut4", "LUT4": "lut4", "CCU2C": "carry", "SB_CARRY": "carry",
@@ -125,6 +125,40 @@ def trim_carries(module: dict) -> int:
             pins["CIN"] = ["x"]
             trimmed += 1
     return trimmed
+
+
+def absorb_registers(module: dict) -> int:
+    """Move registers that stand right behind ECP5 block RAM into it. Returns how many.
+
+    Block RAM has them at its outputs, but Yosys knows nothing of that; without, its outputs come late in the cycle.
+    A block is changed only where all its outputs that are read go to such registers and to nothing else.
+    """
+    cells = module["cells"]
+    readers = _readers(module)
+    plain = {}
+    for name, cell in cells.items():
+        pins, parameters = cell["connections"], cell["parameters"]
+        if (cell["type"] == "TRELLIS_FF" and parameters["CEMUX"].strip() == "1" and pins["LSR"] == ["0"]
+                and parameters["CLKMUX"] == "CLK" and readers[pins["DI"][0]] == 1):
+            plain[pins["DI"][0]] = name
+    absorbed = 0
+    for cell in list(cells.values()):
+        if cell["type"] != "DP16KD":
+            continue
+        pins, parameters = cell["connections"], cell["parameters"]
+        outputs = {pin: bits[0] for pin, bits in pins.items() if pin.startswith("DO") and bits and readers[bits[0]]}
+        registers = {pin: cells[plain[bit]] for pin, bit in outputs.items() if bit in plain}
+        clocks = {parameters[f"CLK{side}MUX"] == f"CLK{side}" and pins[f"CLK{side}"][0] for side in "AB"}
+        clocks |= {register["connections"]["CLK"][0] for register in registers.values()}
+        if not outputs or len(registers) < len(outputs) or len(clocks) > 1 or False in clocks:
+            continue
+        for pin, register in registers.items():
+            del cells[plain[outputs[pin]]]
+            pins[pin] = register["connections"]["Q"]
+        for side in "AB":
+            parameters[f"REGMODE_{side}"], pins[f"OCE{side}"] = "OUTREG", ["1"]
+        absorbed += len(registers)
+    return absorbed
 
 
 def separate_carries(module: dict) -> int:

@@ -1,6 +1,6 @@
-// Behaviour of the block RAM of the ECP5 as Yosys uses it: without output registers, reset, or a choice of chips. As
-// 512 rows of 36 bits; a port of up to 18 bits addresses parts of a row, and one of 36 bits writes on side A, reads on
-// B. A read of bits that the other side writes in the same cycle is undefined there, and gives them inverted here.
+// Behaviour of the block RAM of the ECP5 as we use it: without reset or a choice of chips, and with output registers
+// on both sides or on none. As 512 rows of 36 bits; a port of up to 18 bits addresses parts of a row, and one of 36
+// bits writes on side A, reads on B. A read of bits that the other side writes in the same cycle is undefined there, and gives them inverted here.
 module DP16KD #(
     parameter DATA_WIDTH_A = 18,
     parameter DATA_WIDTH_B = 18,
@@ -113,15 +113,16 @@ module DP16KD #(
     wire [13:0] address_a = {ADA13, ADA12, ADA11, ADA10, ADA9, ADA8, ADA7, ADA6, ADA5, ADA4, ADA3, ADA2, ADA1, ADA0};
     wire [17:0] in_a = {DIA17, DIA16, DIA15, DIA14, DIA13, DIA12, DIA11, DIA10, DIA9, DIA8, DIA7, DIA6, DIA5, DIA4,
         DIA3, DIA2, DIA1, DIA0};
-    reg [17:0] out_a = 0, low_b = 0;
+    reg [17:0] out_a = 0, low_b = 0, held_a = 0;
+    wire [17:0] now_a = DATA_WIDTH_B == 36 ? low_b : out_a;
     assign {DOA17, DOA16, DOA15, DOA14, DOA13, DOA12, DOA11, DOA10, DOA9, DOA8, DOA7, DOA6, DOA5, DOA4, DOA3, DOA2,
-        DOA1, DOA0} = DATA_WIDTH_B == 36 ? low_b : out_a;
+        DOA1, DOA0} = REGMODE_A == "OUTREG" ? held_a : now_a;
     wire [13:0] address_b = {ADB13, ADB12, ADB11, ADB10, ADB9, ADB8, ADB7, ADB6, ADB5, ADB4, ADB3, ADB2, ADB1, ADB0};
     wire [17:0] in_b = {DIB17, DIB16, DIB15, DIB14, DIB13, DIB12, DIB11, DIB10, DIB9, DIB8, DIB7, DIB6, DIB5, DIB4,
         DIB3, DIB2, DIB1, DIB0};
-    reg [17:0] out_b = 0;
+    reg [17:0] out_b = 0, held_b = 0;
     assign {DOB17, DOB16, DOB15, DOB14, DOB13, DOB12, DOB11, DOB10, DOB9, DOB8, DOB7, DOB6, DOB5, DOB4, DOB3, DOB2,
-        DOB1, DOB0} = out_b;
+        DOB1, DOB0} = REGMODE_B == "OUTREG" ? held_b : out_b;
 
     // Where in its row a port of some width is at work, and with which bits of it.
     function automatic [5:0] place(input integer width, input [13:0] address);
@@ -154,6 +155,8 @@ module DP16KD #(
 
     integer bit_a, bit_b;
     always @(posedge clock_a) begin
+        if (OCEA)
+            held_a <= now_a;
         for (bit_a = 0; bit_a < 36; bit_a = bit_a + 1)
             if (mask_a[bit_a])
                 rows[row_a][bit_a] <= data_a[bit_a];
@@ -162,6 +165,8 @@ module DP16KD #(
     end
 
     always @(posedge clock_b) begin
+        if (OCEB)
+            held_b <= out_b;
         for (bit_b = 0; bit_b < 36; bit_b = bit_b + 1)
             if (mask_b[bit_b])
                 rows[row_b][bit_b] <= data_b[bit_b];

@@ -2,6 +2,7 @@
 
 import pytest
 from bitprop.synth.netlist import (
+    absorb_registers,
     cells_by_block,
     find_block,
     free_states,
@@ -92,6 +93,39 @@ def test_constant_carry_in_is_trimmed_only_where_it_cannot_matter():
     assert trimmed(carry("0", 20, a="1", b="1"), outputs=(20,)) == (1, [(["x"], [20])])
     assert trimmed(carry("0", 20, a="1", b="0"), outputs=(20,)) == (0, [(["0"], [20])]), "it passes its carry-in on"
     assert trimmed(carry(7, 20, a=2, b=2), outputs=(20,)) == (0, [([7], [20])]), "not a constant"
+
+
+def block_ram_with_register(*, enable="1 ", reset="0", clock=1, read_by=(), registers=2):
+    """A block RAM of two outputs that are read, and registers behind them; `read_by` others read an output too."""
+    sides = {f"CLK{side}": [1] for side in "AB"} | {f"OCE{side}": ["0"] for side in "AB"}
+    cells = {"ram": {
+        "type": "DP16KD", "connections": sides | {"DOB0": [10], "DOB1": [11], "DOA0": [12]},
+        "parameters": {"CLKAMUX": "CLKA", "CLKBMUX": "CLKB", "REGMODE_A": "NOREG", "REGMODE_B": "NOREG"},
+        "port_directions": {pin: "input" for pin in sides} | {pin: "output" for pin in ("DOB0", "DOB1", "DOA0")}}}
+    for bit in range(registers):
+        cells[f"register_{bit}"] = {
+            "type": "TRELLIS_FF", "parameters": {"CEMUX": enable, "CLKMUX": "CLK"},
+            "connections": {"CLK": [clock], "DI": [10 + bit], "LSR": [reset], "Q": [20 + bit]},
+            "port_directions": {"CLK": "input", "DI": "input", "LSR": "input", "Q": "output"}}
+    outputs = [20, 11 if registers < 2 else 21, *read_by]
+    return {"ports": {"o": {"direction": "output", "bits": outputs}}, "cells": cells}
+
+
+def test_registers_go_into_block_ram():
+    module = block_ram_with_register()
+    assert absorb_registers(module) == 2
+    (ram,) = module["cells"].values()
+    assert ram["connections"]["DOB0"] == [20] and ram["connections"]["DOB1"] == [21]
+    assert [ram["parameters"][f"REGMODE_{side}"] for side in "AB"] == ["OUTREG"] * 2
+    assert [ram["connections"][f"OCE{side}"] for side in "AB"] == [["1"]] * 2
+
+
+@pytest.mark.parametrize("different", [
+    {"enable": "INV"}, {"reset": 5}, {"clock": 2}, {"read_by": (10,)}, {"registers": 1}], ids=str)
+def test_registers_that_block_ram_does_not_have_stay(different):
+    module, before = block_ram_with_register(**different), block_ram_with_register(**different)
+    assert absorb_registers(module) == 0
+    assert module == before
 
 
 def test_cells_are_counted_by_block():
