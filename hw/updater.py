@@ -258,6 +258,7 @@ class Updater(wiring.Component):
             high_match, pick = Signal(name=f"match_{group}"), Signal(
                 config.group_lanes, name=f"pick_{group}", reset_less=True)
             lost = Signal(config.group_lanes, name=f"lost_{group}", reset_less=True)
+            live, in_tail = registered(m, now.valid), registered(m, now.last_word)
             m.d.comb += high_match.eq(
                 layer.reinforce & (((before.word ^ before.turn[lane_bits:]) & reach[lane_bits:]) == 0))
             lanes_here = range(group * config.group_lanes, (group + 1) * config.group_lanes)
@@ -277,10 +278,12 @@ class Updater(wiring.Component):
                     unit.up.eq(up), unit.pick.eq(pick[place_here]), unit.hold.eq(hosted),
                     unit.valid.eq(1 if config.pipelined else now.valid), unit.other.eq(neighbour),
                 ]
-                m.d.sync += lost[place_here].eq(unit.lost & now.valid & (~now.last_word | (lane < layer.tail)))
+                m.d.sync += lost[place_here].eq(unit.lost)
                 with m.If(valid):
                     m.d.sync += counters[lane].eq(unit.o)
-            lost_count = registered(m, lost_count + sum(lost))
+            lost_here = registered(m, sum(
+                bit & live & (~in_tail | (lane < layer.tail)) for bit, lane in zip(lost, lanes_here, strict=True)))
+            lost_count = registered(m, lost_count + lost_here)
             written = Cat(~counters[lane][bits - 1] for lane in lanes_here)
             for _ in range(groups - 1 - group):
                 written = registered(m, written)

@@ -6,6 +6,7 @@ interrupted goes on where it stopped, and more seeds are added to those already 
 
 import fcntl
 import hashlib
+import inspect
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+from . import netlist
 from .boards import Board
 from .estimate import check_memory
 from .netlist import (
@@ -225,7 +227,8 @@ def _work(board: Board, top, folder: Path) -> tuple[Path, dict[str, str], dict[s
     tools = versions("yosys", *TOOLS[family])
     files = plan(board, top)
     parts = {name: files[name] for name in ("top.il", "top.ys", CONSTRAINTS[family])}
-    inputs = json.dumps([*parts.values(), board.device.nextpnr, tools])
+    # What is done to the netlist between the tools is an input too.
+    inputs = json.dumps([*parts.values(), inspect.getsource(netlist), board.device.nextpnr, tools])
     return folder / f"{board.name}-{hashlib.sha256(inputs.encode()).hexdigest()[:12]}", parts, tools
 
 

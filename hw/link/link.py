@@ -61,7 +61,7 @@ class Link(wiring.Component):
 
     Requests that read or write rows or the program wait until the core is idle. STATISTICS does not wait, and says
     whether the core was idle: if not, the counters were moving while they were read. Besides its time on the line a
-    byte of a request takes about four cycles, one of an answer seven.
+    byte of a request takes about five cycles, one of an answer eight.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ class Link(wiring.Component):
         write_port, read_port = packets.write_port(), packets.read_port()
 
         # Reading, moving and writing: what a state asks for (`…_next`) happens in the next cycle, at `pointer` and
-        # before it moves. Two more cycles later all that follows from `pointer` has been looked up and is `fresh`.
+        # before it moves. Three more cycles later all that follows from `pointer` has been looked up and is `fresh`.
         pointer = Signal(range(depth))
         byte = Signal(8)
         forward, forward_next = Signal(), Signal()
@@ -128,7 +128,7 @@ class Link(wiring.Component):
         bus, bus_next = Signal(8), Signal(8)
         jump, jump_next = Signal(), Signal()
         target, target_next = Signal.like(pointer), Signal.like(pointer)
-        fresh, settled, moving = Signal(), Signal(), Signal()
+        fresh, settled, moves, moved, zero = Signal(), Signal(), Signal(), Signal(2), Signal()
         m.d.comb += [
             read_port.addr.eq(pointer),
             write_port.addr.eq(pointer),
@@ -146,11 +146,11 @@ class Link(wiring.Component):
             bus.eq(bus_next),
             jump.eq(jump_next),
             target.eq(target_next),
-            settled.eq(~moving),
         ]
-        moves, moved, zero = Signal(), Signal(), Signal()
-        m.d.comb += [moves.eq(forward | back | write | jump), moving.eq(moves | moved), fresh.eq(settled & ~moving)]
-        m.d.sync += [moved.eq(moves), byte.eq(read_port.data), zero.eq(read_port.data == 0)]
+        m.d.comb += [moves.eq(forward | back | write | jump), fresh.eq(settled & ~moves)]
+        m.d.sync += [
+            moved.eq(Cat(moves, moved)), settled.eq(~(moves | moved.any())),
+            byte.eq(read_port.data), zero.eq(byte == 0)]
         with m.If(jump):
             m.d.sync += pointer.eq(target)
         with m.Elif(forward | back):
