@@ -23,10 +23,6 @@ class CounterStep(wiring.Component):
     k : In, signed B bits
     up, pick, hold : In(1)
         Step up (else down); reinforce; or leave the counter as it is.
-    valid : In(1)
-        There is a step.
-    other : In, signed B bits
-        What to give if there is none.
     o : Out, signed B bits
     lost : Out(1)
         A step was lost because the counter is at its end.
@@ -36,7 +32,6 @@ class CounterStep(wiring.Component):
         self.bits = config.counter_bits
         super().__init__({
             "k": In(signed(self.bits)), "up": In(1), "pick": In(1), "hold": In(1),
-            "valid": In(1), "other": In(signed(self.bits)),
             "o": Out(signed(self.bits)), "lost": Out(1)})
 
     def elaborate(self, platform):
@@ -52,14 +47,13 @@ class CounterStep(wiring.Component):
             inward.eq(~(self.up ^ negative)),
             crossing.eq(at_zero & self.pick & inward & ~self.hold),
         ]
-        step, total, end = Signal(signed(3)), Signal(bits), Signal(bits)
+        step, total = Signal(signed(3)), Signal(bits)
         m.d.comb += [
             step.eq(Mux(self.hold | (self.pick & inward), 0, Cat(~self.pick, self.pick | ~self.up, ~self.up))),
             total.eq(self.k + step),
             self.lost.eq(~inward & (total[-1] ^ negative)),
-            end.eq(Mux(self.valid, Cat((~negative).replicate(bits - 1), negative), self.other)),
-            # One level of logic behind the sum.
-            self.o.eq(Mux(self.valid & ~self.lost, total ^ Cat(C(0, 1), crossing.replicate(bits - 1)), end)),
+            self.o.eq(Mux(self.lost, Cat((~negative).replicate(bits - 1), negative),
+                          total ^ Cat(C(0, 1), crossing.replicate(bits - 1)))),
         ]
         return m
 

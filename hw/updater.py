@@ -267,16 +267,17 @@ class Updater(wiring.Component):
                 here = (before.turn[:lane_bits] ^ lane) & reach[:lane_bits]
                 m.d.sync += pick[place_here].eq(high_match & (here == 0))
                 found, neighbour = memory.o.word_select(lane, bits), counters[lane + 1] if lane + 1 < lanes else enters
+                kept = counters[lane]
                 if config.pipelined:
                     # The host's counters come the same way as the memory's.
                     found = registered(m, Mux(shifts, neighbour, found))
                     up = registered(m, before.up ^ ~self.activations[lane])
                 else:
+                    kept = Mux(shift, neighbour, kept)
                     up = ~(now.up ^ self.activations[lane])
                 m.d.comb += [
-                    unit.k.eq(Mux(first, found.as_signed(), counters[lane])),
-                    unit.up.eq(up), unit.pick.eq(pick[place_here]), unit.hold.eq(hosted),
-                    unit.valid.eq(1 if config.pipelined else now.valid), unit.other.eq(neighbour),
+                    unit.k.eq(Mux(first, found, kept)), unit.up.eq(up), unit.pick.eq(pick[place_here]),
+                    unit.hold.eq(hosted),
                 ]
                 m.d.sync += lost[place_here].eq(unit.lost)
                 with m.If(valid):

@@ -52,7 +52,6 @@ async def counter_step(dut):
         for k in range(network.counter_min, network.counter_max + 1):
             for step in (-1, 1):
                 dut.k.value, dut.up.value, dut.pick.value = k, int(step > 0), reinforcement
-                dut.valid.value = 1
                 await Timer(1, "ns")
                 after, lost = update_rows(network, np.array([[k]], np.int16), np.array([0]),
                                           np.array([[step]], np.int8), np.array([0]))

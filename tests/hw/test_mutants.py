@@ -76,7 +76,7 @@ MUTANTS = {
     "trigger at the margin": Mutant("trigger", "lead < self.margin", "lead <= self.margin", "trigger"),
     "tie to the true class": Mutant("trigger", "(lead == 0) & true_is_lower", "(lead == 0)", "trigger"),
     "counter wraps": Mutant(
-        "counters", "self.o.eq(Mux(self.valid & ~self.lost, ", "self.o.eq(Mux(self.valid, ", "counter"),
+        "counters", "self.o.eq(Mux(self.lost, ", "self.o.eq(Mux(0, ", "counter"),
     "lost on the way inward": Mutant("counters", "~inward & (total[-1]", "(total[-1]", "counter"),
     "reinforced by the old sign": Mutant("counters", "at_zero & self.pick & inward & ~self.hold", "0",
                                          "counter"),
