@@ -245,13 +245,11 @@ class Updater(wiring.Component):
         reach = layer.reinforce_mask
         lane_bits = ceil_log2(lanes)
         shift, enters = Signal(), self.i_counter.payload
-        shifts = shift
-        if config.pipelined:
-            shifts, enters = registered(m, shift), registered(m, enters)
+        shifts, enters = registered(m, shift), registered(m, enters)
         signs, lost_count = [], C(0, 0)
         for group in range(groups):
             now, before = stage[step + group], stage[step + group - 1]
-            valid, first = now.valid | shift, now.first
+            valid, first = now.valid | shifts, now.first
             if config.pipelined:
                 valid, first = registered(m, before.valid | shifts), registered(m, before.first | shifts)
             # Which counters are reinforced is known a cycle before.
@@ -273,7 +271,7 @@ class Updater(wiring.Component):
                     found = registered(m, Mux(shifts, neighbour, found))
                     up = registered(m, before.up ^ ~self.activations[lane])
                 else:
-                    kept = Mux(shift, neighbour, kept)
+                    kept = Mux(shifts, neighbour, kept)
                     up = ~(now.up ^ self.activations[lane])
                 m.d.comb += [
                     unit.k.eq(Mux(first, found, kept)), unit.up.eq(up), unit.pick.eq(pick[place_here]),
@@ -383,8 +381,7 @@ class Updater(wiring.Component):
                 m.d.comb += [self.i_counter.ready.eq(1), shift.eq(self.i_counter.valid)]
                 with m.If(self.i_counter.valid):
                     m.d.sync += left.eq(left - 1)
-                    if config.pipelined:
-                        m.next = "shifted"
+                    m.next = "shifted"
                     with m.If(left == 1):
                         m.next = "store"
             with m.State("store"):
@@ -402,17 +399,15 @@ class Updater(wiring.Component):
                 m.d.comb += [self.o_counter.valid.eq(1), shift.eq(self.o_counter.ready)]
                 with m.If(self.o_counter.ready):
                     m.d.sync += left.eq(left - 1)
-                    if config.pipelined:
-                        m.next = "shifted"
+                    m.next = "shifted"
                     with m.If(left == 1):
                         m.next = "advance"
-            if config.pipelined:
-                with m.State("shifted"):
-                    m.next = "shifted_again"
-                with m.State("shifted_again"):
-                    m.next = "empty"
-                    with m.If(request.write):
-                        m.next = "fill"
+            with m.State("shifted"):
+                m.next = "shifted_again"
+            with m.State("shifted_again"):
+                m.next = "empty"
+                with m.If(request.write):
+                    m.next = "fill"
             with m.State("advance"):
                 m.d.comb += by_word.eq(1)
                 m.d.sync += [request.words.eq(request.words - 1), left.eq(lanes)]
