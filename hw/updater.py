@@ -256,7 +256,6 @@ class Updater(wiring.Component):
             high_match, pick = Signal(name=f"match_{group}"), Signal(
                 config.group_lanes, name=f"pick_{group}", reset_less=True)
             lost = Signal(config.group_lanes, name=f"lost_{group}", reset_less=True)
-            live, in_tail = registered(m, now.valid), registered(m, now.last_word)
             m.d.comb += high_match.eq(
                 layer.reinforce & (((before.word ^ before.turn[lane_bits:]) & reach[lane_bits:]) == 0))
             lanes_here = range(group * config.group_lanes, (group + 1) * config.group_lanes)
@@ -277,12 +276,13 @@ class Updater(wiring.Component):
                     unit.k.eq(Mux(first, found, kept)), unit.up.eq(up), unit.pick.eq(pick[place_here]),
                     unit.hold.eq(hosted),
                 ]
-                m.d.sync += lost[place_here].eq(unit.lost)
+                # In a row's last word not all lanes have a counter. Which have is known well before.
+                there_in_last = registered(m, lane < layer.tail)
+                counts = registered(m, before.valid & (~before.last_word | there_in_last))
+                m.d.sync += lost[place_here].eq(unit.lost & counts)
                 with m.If(valid):
                     m.d.sync += counters[lane].eq(unit.o)
-            lost_here = registered(m, sum(
-                bit & live & (~in_tail | (lane < layer.tail)) for bit, lane in zip(lost, lanes_here, strict=True)))
-            lost_count = registered(m, lost_count + lost_here)
+            lost_count = registered(m, lost_count + registered(m, sum(lost)))
             written = Cat(~counters[lane][bits - 1] for lane in lanes_here)
             for _ in range(groups - 1 - group):
                 written = registered(m, written)
