@@ -70,8 +70,8 @@ class SplitMemory(wiring.Component):
             ]
             outputs.append(registered(m, read.data) if self.pipelined else read.data)
         if len(depths) > 1:
-            upper = registered(m, self.read_address >= depths[0])
-            if self.pipelined:
+            upper = self.read_address >= depths[0]
+            for _ in range(2 if self.pipelined else 1):
                 upper = registered(m, upper)
             m.d.comb += self.o.eq(Mux(upper, outputs[1], outputs[0]))
         else:

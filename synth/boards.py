@@ -59,7 +59,7 @@ SMALL = "&scorr; &sweep; &dc2; &dc2; &syn3; &synch2 -r; &if {W} {D} {R} -v; &mfs
 # uses them) cost adders of single bits twice the LUTs; there are no multipliers to be inferred, and none may be.
 UP5K = Device(name="iCE40 UP5K", family="ice40", synthesis="-device u",
               nextpnr=("--up5k", "--package", "sg48"), lut4=5280, block_ram=30, spram=4, mapping=SMALL)
-# Placed with timing in mind twice as much as usual: 2 to 6 MHz on most seeds.
+# Timing weighs twice as much as usual in its placement, without which some seeds miss the clock.
 HX8K = Device(name="iCE40 HX8K", family="ice40", synthesis="-device hx",
               nextpnr=("--hx8k", "--package", "ct256", "--placer-heap-timingweight", "20"), lut4=7680, block_ram=32)
 ECP5_25F = Device(name="ECP5-25F", family="ecp5", synthesis="-nowidelut -nodsp",

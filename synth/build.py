@@ -14,18 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import netlist
 from .boards import Board
 from .estimate import check_memory
-from .netlist import (
-    absorb_registers,
-    cells_by_block,
-    free_states,
-    ignore_collisions,
-    separate_carries,
-    top_module,
-    trim_carries,
-)
+from .netlist import cells_by_block, mend, prepare, top_module
 from .report import BuildReport, Use, parse_placement
 from .routing import RouterStalled, RouterWatch, router_error
 from .tools import ToolError, run, versions
@@ -61,7 +52,7 @@ def plan(board: Board, top=None, *, debug_verilog: bool = False) -> dict[str, st
     text = {name: content if isinstance(content, str) else content.decode() for name, content in files.items()}
     # Where the sources lie must not decide whether a build is the same.
     rtlil = re.sub(r"^ *attribute \\src .*\n", "", text["top.il"], flags=re.MULTILINE)
-    text["top.il"] = free_states(ignore_collisions(rtlil))
+    text["top.il"] = prepare(rtlil)
     return text
 
 
@@ -228,18 +219,14 @@ def _work(board: Board, top, folder: Path) -> tuple[Path, dict[str, str], dict[s
     files = plan(board, top)
     parts = {name: files[name] for name in ("top.il", "top.ys", CONSTRAINTS[family])}
     # What is done to the netlist between the tools is an input too.
-    inputs = json.dumps([*parts.values(), inspect.getsource(netlist), board.device.nextpnr, tools])
+    inputs = json.dumps([*parts.values(), inspect.getsource(inspect.getmodule(mend)), board.device.nextpnr, tools])
     return folder / f"{board.name}-{hashlib.sha256(inputs.encode()).hexdigest()[:12]}", parts, tools
 
 
 def _finish_netlist(source: Path, netlist: Path, cells: Path, family: str) -> None:
     content = json.loads(source.read_text())
     module = top_module(content)
-    if family == "ecp5":
-        trim_carries(module)
-        absorb_registers(module)
-    else:
-        separate_carries(module)
+    mend(module, family)
     cells.write_text(json.dumps(cells_by_block(module)))
     partial = netlist.with_suffix(".part")
     partial.write_text(json.dumps(content))

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 __all__ = [
-    "absorb_registers", "cells_by_block", "find_block", "free_states", "ignore_collisions", "separate_carries",
-    "to_verilog", "top_module", "trim_carries"]
+    "absorb_registers", "cells_by_block", "find_block", "free_states", "ignore_collisions", "mend", "prepare",
+    "separate_carries", "to_verilog", "top_module", "trim_carries"]
 
 KINDS = {
     "SB_LUT4": "lut4", "LUT4": "lut4", "CCU2C": "carry", "SB_CARRY": "carry",
@@ -19,6 +19,20 @@ KINDS = {
 
 ICE40_FLIP_FLOP = "SB_DFF"
 """How the names of all of them begin."""
+
+
+def prepare(rtlil: str) -> str:
+    """All that is done to the design before synthesis."""
+    return free_states(ignore_collisions(rtlil))
+
+
+def mend(module: dict, family: str) -> None:
+    """All that is done to the netlist of a `family` before place and route."""
+    if family == "ecp5":
+        trim_carries(module)
+        absorb_registers(module)
+    else:
+        separate_carries(module)
 
 
 def ignore_collisions(rtlil: str) -> str:
@@ -47,7 +61,7 @@ def free_states(rtlil: str) -> str:
     """Take the initial values from the state registers of Amaranth's state machines, those called `fsm_state`.
 
     Yosys codes a state machine anew, a bit a state, only if its register has none. Here each is set by the reset that
-    comes with the clock. It saves levels of logic: 10 % of the clock on iCE40, and some LUTs.
+    comes with the clock. It saves levels of logic.
     """
     return re.sub(r"^ *attribute \\init .*\n((?: *attribute .*\n)* *wire .*\\fsm_state)$", r"\1", rtlil,
                   flags=re.MULTILINE)

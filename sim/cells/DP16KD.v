@@ -1,6 +1,7 @@
 // Behaviour of the block RAM of the ECP5 as we use it: without reset or a choice of chips, and with output registers
 // on both sides or on none. As 512 rows of 36 bits; a port of up to 18 bits addresses parts of a row, and one of 36
-// bits writes on side A, reads on B. A read of bits that the other side writes in the same cycle is undefined there, and gives them inverted here.
+// bits writes on side A, reads on B. A read of bits that the other side writes in the same cycle is undefined there, and
+// gives them inverted here.
 module DP16KD #(
     parameter DATA_WIDTH_A = 18,
     parameter DATA_WIDTH_B = 18,
