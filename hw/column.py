@@ -220,9 +220,6 @@ class Column(wiring.Component):
             ]
             with m.If(selected):
                 m.d.sync += self.o_reply.verdicts[number].eq(verdict)
-            next_label = Signal(MEMBER_BITS, name=f"next_label_{number}")
             with m.If(keep_label):
-                m.d.sync += next_label.eq(verdict.member)
-            with m.If(drain.valid & drain.first & drain.group_first):
-                m.d.sync += unit.label.eq(next_label)
+                m.d.sync += unit.label.eq(verdict.member)
         return m

@@ -208,6 +208,11 @@ class ArrayConfig:
         return 2 if self.pipelined else 1
 
     @property
+    def tile_latency(self) -> int:
+        """Cycles from a tile's address to the tile: with registers, a cycle more to choose it among the banks."""
+        return self.read_latency + (2 if self.pipelined else 1)
+
+    @property
     def step_latency(self) -> int:
         """Cycles from a counter's address to its step: with registers, a cycle more to make ready what it needs."""
         return self.read_latency + 1 if self.pipelined else self.read_latency

@@ -16,7 +16,6 @@ from amaranth.lib.wiring import flipped
 from .column import Column, control_layout
 from .config import ArrayConfig
 from .loader import Loader
-from .memory import registered
 from .ports import STATISTICS, CoreSignature
 from .records import ProgramMemory
 from .replay import ReplayMemory
@@ -33,8 +32,8 @@ class Core(wiring.Component):
 
     Of batch b the array makes forward phases, logits and backward phases. The updater moves the counters of the rows
     that won, first layer first: beginning while the array still votes on that layer, if a group is a block of 16 rows,
-    and going on while the array works on batch b + 1 in the blocks that the updater has left. The other layers of
-    b + 1 wait until all is updated.
+    and going on while the array works on batch b + 1, block after block, in what the updater has left. The samples of
+    batch b + 2 are loaded once the updater has left the first layer, since it reads the inputs of b there.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -78,7 +77,8 @@ class Core(wiring.Component):
         # A batch: array, results, update. The next may enter the array while this one is updated.
         count, time = Signal(6), Signal(8)
         update_phase, update_parity, parity = Signal(8), Signal(), Signal()
-        run_taken, overtaken = Signal(), Signal()  # The batch being updated is not the one in the array.
+        # The batch whose first layer is being updated is not the one in the array.
+        run_taken, overtaken = Signal(), Signal()
         m.d.comb += [
             run_taken.eq(self.i_run.valid & self.i_run.ready),
             sequencer.hold.eq(~loader.loaded | (updater.busy & ~updater.updating)),
@@ -88,12 +88,13 @@ class Core(wiring.Component):
             sequencer.stride.eq(loader.header.stride),
             sequencer.replay_stride.eq(loader.header.replay_stride),
             updater.replay_stride.eq(loader.header.replay_stride),
-            sequencer.update_busy.eq(registered(m, update_busy)),
+            sequencer.update_busy.eq(update_busy),
+            sequencer.update_slot.eq(updater.slot),
             sequencer.update_block.eq(updater.block),
             sequencer.results_busy.eq(results.busy),
             loader.taken.eq(run_taken),
             loader.running.eq(sequencer.running),
-            loader.update_busy.eq(registered(m, update_busy & overtaken)),
+            loader.overtaken.eq(overtaken),
             results.start.eq(sequencer.classified),
             results.count.eq(count),
             results.offset.eq(sequencer.result_offset),
@@ -107,8 +108,9 @@ class Core(wiring.Component):
             updater.triggered.eq(results.triggered),
             results.rotate.eq(updater.rotate),
         ]
+        with m.If(run_taken | (updater.slot > 1) | ~update_busy):
+            m.d.sync += overtaken.eq(update_busy & (updater.slot <= 1))
         with m.If(run_taken):
-            m.d.sync += overtaken.eq(update_busy)
             m.d.sync += [count.eq(self.i_run.payload.count), time.eq(self.i_run.payload.time), parity.eq(loader.parity)]
         with m.If(updater.start):
             m.d.sync += update_pending.eq(0)

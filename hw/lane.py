@@ -11,6 +11,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import TILE, ArrayConfig
+from .memory import registered
 from .trigger import Trigger
 from .winners import MEMBER_BITS, VerdictLayout, WinnerSelect
 
@@ -60,7 +61,7 @@ class Lane(wiring.Component):
         For the 16 sums that begin with `drain.first`: their present activations if they are votes, else their
         targets; and their gates if they are votes. Read one cycle after `drain.first`.
     label : In
-        True class.
+        True class; read with the first sum of a group.
     stored_rank : In
         The neuron's rank kept by an earlier phase; two cycles after `drain`.
     o_value : Out(16)
@@ -103,13 +104,20 @@ class Lane(wiring.Component):
         z = Signal(signed(config.sum_width + 1))
         m.d.sync += z.eq((self.total << 1) - self.count)
 
+        label, held_label = Signal(MEMBER_BITS), Signal(MEMBER_BITS)
+        m.d.comb += label.eq(held_label)
+        with m.If(self.drain.valid & self.drain.first & self.drain.group_first):
+            m.d.comb += label.eq(self.label)
+        m.d.sync += held_label.eq(label)
+
         m.submodules.trigger = trigger = Trigger(config)
         m.d.comb += [
             trigger.valid.eq(stage[0].valid & ~stage[0].pad),
             trigger.first.eq(stage[0].group_first),
             trigger.logit.eq(z),
             trigger.member.eq(stage[0].member),
-            trigger.label.eq(self.label),
+            trigger.is_true.eq(registered(m, self.drain.member == label)),
+            trigger.label.eq(held_label),
             trigger.margin.eq(phase.gate),
         ]
 

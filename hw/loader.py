@@ -25,8 +25,8 @@ class Loader(wiring.Component):
         See `ports.CoreSignature`.
     taken : In(1)
         One cycle: the samples loaded are being run; the next belong to another batch.
-    running, update_busy : In(1)
-        A batch is in the array; is being updated.
+    running, overtaken : In(1)
+        A batch is in the array; and the updates of the one before still read its inputs.
     operand, label : Out(1)
         Write `data` to `address` (word `odd` of that pair, or with `pair` both) of the operand memory, to `address` of
         the verdict memory, of `lane` of `column`; done when `ready`.
@@ -56,7 +56,7 @@ class Loader(wiring.Component):
             "i_sample": In(stream.Signature(data.StructLayout({"data": TILE * config.load_words, "last": 1}))),
             "taken": In(1),
             "running": In(1),
-            "update_busy": In(1),
+            "overtaken": In(1),
             "operand": Out(1),
             "label": Out(1),
             "replay": Out(1),
@@ -86,7 +86,7 @@ class Loader(wiring.Component):
             record.steps.replay_stride.eq(header.replay_stride), self.header.eq(header)]
 
         word = Signal(8)
-        target = Signal(range(256))
+        target, last_target = Signal(range(256)), Signal()
         fetch, wanted = Signal(range(config.program_words)), Signal(range(config.program_words))
         column, lane = self.column, self.lane
         part_bits = ceil_log2(config.update_words)
@@ -107,7 +107,7 @@ class Loader(wiring.Component):
 
         with m.FSM():
             with m.State("empty"):
-                may_load = ~self.running | (header.double & ~self.update_busy)
+                may_load = ~self.running | (header.double & ~self.overtaken)
                 with m.If(self.i_sample.valid & may_load):
                     m.d.comb += record.start.eq(1)
                     m.d.sync += [
@@ -132,7 +132,7 @@ class Loader(wiring.Component):
                     m.d.sync += word.eq(word + config.load_words)
                     with m.If(sample_word.last):
                         m.d.sync += [
-                            target.eq(0),
+                            target.eq(0), last_target.eq(header.target_words == 0),
                             fetch.eq(header.prototypes + (sample_word.data[:7] << header.prototype_shift))]
                         m.next = "fetch"
             with m.State("fetch"):
@@ -148,8 +148,9 @@ class Loader(wiring.Component):
                 with m.If(~self.program.grant | ~self.ready):
                     m.next = "fetch"
                 with m.If(self.ready):
-                    m.d.sync += [target.eq(target + 1), fetch.eq(wanted)]
-                    with m.If(target == header.target_words):
+                    m.d.sync += [
+                        target.eq(target + 1), last_target.eq(target + 1 == header.target_words), fetch.eq(wanted)]
+                    with m.If(last_target):
                         m.d.sync += [word.eq(0), self.sample.eq(self.sample + 1), lane.eq(lane + 1)]
                         with m.If(lane == config.lanes - 1):
                             m.d.sync += [lane.eq(0), column.eq(column + 1)]

@@ -31,7 +31,7 @@ BUFFERED = 1 << 15
 class Field(NamedTuple):
     """A field of a record: its width, and what is added to a buffered one on odd batches.
 
-    `buffer` is "" for a field that is not buffered, else "one" or the name of an earlier field of the loader's record.
+    `buffer` is "" for a field that is not buffered, else "one" or the name of another field of the loader's record.
     """
 
     width: int
@@ -62,26 +62,26 @@ SLOT = 16
 
 PHASE = {
     "backward": Field(1), "classify": Field(1), "select": Field(1), "rank_write": Field(1), "rank_shift": Field(2),
-    "pass_major": Field(1), "chase": Field(1), "settled": Field(1), "paired": Field(1), "keep_value": Field(1),
-    "keep_paired": Field(1), "keep_gate": Field(1), "write_value": Field(1), "write_paired": Field(1),
-    "write_gate": Field(1), "replay": Field(1), "tile": Field(12), "tile_word_step": Field(12),
-    "tile_block_step": Field(12), "words": Field(8), "blocks": Field(8), "last_rows": Field(4), "tail": Field(16),
-    "gate": Field(12), "operand": Field(15, "stride"), "keep_value_offset": Field(15, "stride"),
-    "pair_offset": Field(15, "stride"), "write_offset": Field(15, "stride"), "rank": Field(12), "group": Field(6),
-    "verdict": Field(12), "label": Field(12, "one"), "pace": Field(8), "replay_region": Field(8, "replay_stride"),
-    "next": Field(10), "end_infer": Field(1), "end": Field(1),
+    "paired": Field(1), "keep_value": Field(1), "keep_paired": Field(1), "keep_gate": Field(1), "write_value": Field(1),
+    "write_paired": Field(1), "write_gate": Field(1), "replay": Field(1), "follows": Field(4), "tile": Field(12),
+    "tile_word_step": Field(12), "tile_block_step": Field(12), "words": Field(8), "blocks": Field(8), "part": Field(8),
+    "last_rows": Field(4), "tail": Field(16), "gate": Field(12), "operand": Field(15, "stride"),
+    "keep_value_offset": Field(15, "stride"), "pair_offset": Field(15, "stride"), "write_offset": Field(15, "stride"),
+    "rank": Field(12), "group": Field(6), "verdict": Field(12), "label": Field(12, "one"), "pace": Field(8),
+    "replay_region": Field(8, "replay_stride"), "next": Field(10), "end_infer": Field(1), "end": Field(1),
 }
-"""Fields of a phase of the array. Counts and sizes are one less than they say (`words`, `blocks`, `last_rows`,
-`group`), `pace`, the least cycles from job to job, is three less.
+"""Fields of a phase of the array. Counts and sizes are one less than they say (`words`, `blocks`, `part`,
+`last_rows`, `group`), `pace`, the least cycles from job to job, is three less.
 
 backward, classify, select, rank_write, rank_shift, tail, gate
     See `lane.PhaseLayout`. Backward takes tiles transposed.
-pass_major
-    All blocks of a pass before the next pass; needed where winners are selected, unless a group is a block.
+part
+    Blocks that every pass takes before the next ones begin: a power of two. Where winners are selected, a part is a
+    group; or there is but one part, if groups are no such parts.
 rank
     In blocks of 16.
-chase, settled
-    A block of rows waits until the updater has left it; until it has left all layers.
+follows
+    Slot of the layer whose tiles the phase reads: a block of its rows waits until the updater has left it. 0: no wait.
 paired
     Operands are pairs of value and mask.
 keep_value, keep_paired, keep_gate
@@ -95,15 +95,18 @@ end, end_infer
     Last phase of a batch; of a batch that does not learn.
 """
 
+ONE_PART = 255
+"""As `part`: all blocks."""
+
 LAYER = {
-    "first": Field(1), "last": Field(1), "counter": Field(16), "words": Field(12), "tile": Field(12),
+    "last": Field(1), "counter": Field(16), "words": Field(12), "tile": Field(12),
     "tile_block_step": Field(12), "copy": Field(12), "rows": Field(12), "group": Field(6), "verdict": Field(12),
     "replay_region": Field(8, "replay_stride"), "tail": Field(9), "reinforce": Field(1), "reinforce_mask": Field(8),
 }
 """Fields of a layer for the updater; `words`, `rows`, `group` are one less than they say.
 
-first, last
-    The layer next to the input, which the array follows; the last to be updated.
+last
+    The last layer to be updated.
 counter, words
     First word in the counter memory, words a row.
 replay_region
@@ -176,34 +179,35 @@ def pack_words(values: np.ndarray) -> np.ndarray:
 
 
 def encode(layout: dict[str, Field], **values: int) -> list[int]:
-    """A record's words: one-bit fields together, sixteen a word, then one word for each other field.
+    """A record's words, as `positions` lays them out.
 
-    Raises ValueError for a value that does not fit its field.
+    Raises CapacityError for a value that does not fit its field.
     """
-    words, flags = [], []
-    for name, (width, buffer) in layout.items():
-        value = int(values.pop(name))
-        limit = (1 << width) - 1
-        if not 0 <= (value & ~BUFFERED if buffer else value) <= limit:
+    words = [0] * record_words(layout)
+    for name, (word, bit) in positions(layout).items():
+        value, field = int(values.pop(name)), layout[name]
+        limit = (1 << field.width) - 1
+        if not 0 <= (value & ~BUFFERED if field.buffer else value) <= limit:
             raise CapacityError(f"the network needs {name} = {value}, and its field ends at {limit}")
-        if width == 1:
-            flags.append(value)
-        else:
-            words.append(value)
+        words[word] |= value << bit
     if values:
         raise TypeError(f"no such fields: {', '.join(values)}")
-    packed = [sum(bit << place for place, bit in enumerate(flags[start:start + 16]))
-              for start in range(0, len(flags), 16)]
-    return packed + words
+    return words
 
 
 def positions(layout: dict[str, Field]) -> dict[str, tuple[int, int]]:
-    """Word and first bit of each field in a record, as `encode` lays it out."""
-    flags = [name for name, field in layout.items() if field.width == 1]
-    first = -(-len(flags) // 16)
-    places = {name: divmod(number, 16) for number, name in enumerate(flags)}
-    for number, name in enumerate(name for name, field in layout.items() if field.width > 1):
-        places[name] = (first + number, 0)
+    """Word and first bit of each field in a record: the widest first, each in the first word with room for it.
+
+    A buffered field has a word of its own, and comes after the others, one of which may be its buffer.
+    """
+    places, used = {}, []
+    for name, field in sorted(layout.items(), key=lambda item: (item[1].buffer != "", -item[1].width)):
+        width = 16 if field.buffer else field.width
+        word = next((number for number, bits in enumerate(used) if bits + width <= 16), len(used))
+        if word == len(used):
+            used.append(0)
+        places[name] = word, used[word]
+        used[word] += width
     return places
 
 
@@ -290,7 +294,7 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
         last = layer == depth - 1
         phases.append(plain | {
             "select": last, "rank_write": not last, "rank_shift": network.rank_shifts[layer],
-            "pass_major": last or layer > 0, "chase": layer == 0 and not last, "settled": layer > 0 or last,
+            "part": _part(network.groups[layer]) if last else 0, "follows": layer + 1,
             "keep_value": last, "keep_paired": last, "keep_value_offset": pairs[-1] if last else 0,
             "write_value": 1, "write_offset": activations[layer],
             "write_gate": layer > 0, "pair_offset": pairs[layer - 1] if layer > 0 else 0,
@@ -303,7 +307,7 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
             "verdict": verdicts[layer], "pace": max(drain, 2 * array.columns) - 3,
         })
     phases.append(plain | {
-        "classify": 1, "pass_major": 1, "tile": tiles[depth], "tile_word_step": 1, "tile_block_step": pitch[depth],
+        "classify": 1, "part": ONE_PART, "tile": tiles[depth], "tile_word_step": 1, "tile_block_step": pitch[depth],
         "words": words[depth] - 1, "blocks": heights[depth] - 1, "last_rows": (classes - 1) % TILE,
         "tail": _tail(widths[depth]), "gate": network.margin, "operand": activations[depth - 1],
         "group": classes - 1, "verdict": result, "label": (result + 1) | buffered,
@@ -311,7 +315,7 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
     })
     for layer in range(depth - 1, 0, -1):  # votes of layer + 1 for layer, numbered from 1
         phases.append(plain | {
-            "backward": 1, "select": 1, "pass_major": network.groups[layer - 1] != TILE, "paired": 1,
+            "backward": 1, "select": 1, "part": _part(network.groups[layer - 1]), "paired": 1,
             "keep_value": 1, "keep_value_offset": activations[layer - 1],
             "keep_gate": layer > 1, "write_value": layer > 1, "write_paired": 1, "write_gate": layer > 1,
             "pair_offset": pairs[layer - 2] if layer > 1 else 0, "write_offset": pairs[layer - 2] if layer > 1 else 0,
@@ -337,7 +341,7 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
         trained = layer < depth
         memory += [0] * (-len(memory) % SLOT)
         memory += encode(
-            LAYER, first=layer == 0, last=layer == depth - 1, counter=counters[layer], words=row_words[layer] - 1,
+            LAYER, last=layer == depth - 1, counter=counters[layer], words=row_words[layer] - 1,
             tile=tiles[layer], tile_block_step=pitch[layer], copy=copy if 0 < layer < depth else 0,
             rows=(widths[layer + 1] if trained else classes) - 1,
             group=network.groups[layer] - 1 if trained else 0, verdict=verdicts[layer] if trained else 0,
@@ -358,6 +362,11 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
 
 def _tail(width: int) -> int:
     return (1 << ((width - 1) % TILE + 1)) - 1
+
+
+def _part(group: int) -> int:
+    blocks, rest = divmod(group, TILE)
+    return blocks - 1 if not rest and blocks.bit_count() == 1 else ONE_PART
 
 
 def _fits(name: str, needed: int, available: int) -> None:

@@ -116,17 +116,21 @@ class RowScan(wiring.Component):
             self.member.eq(member),
         ]
         m.d.sync += under_way.eq(under_way + begin - taken - dropped)
+        # What is the last is known before it is asked for.
+        last_member, last_row = Signal(), Signal()
+        next_member, next_row = Signal.like(member), Signal.like(row)
+        m.d.comb += [next_member.eq(Mux(last_member, 0, member + 1)), next_row.eq(row + 1)]
         with m.If(self.start):
             m.d.sync += [
-                asking.eq(1), row.eq(0), member.eq(0), pass_.eq(0), offset.eq(self.verdict)]
+                asking.eq(1), row.eq(0), member.eq(0), pass_.eq(0), offset.eq(self.verdict),
+                last_member.eq(self.group == 0), last_row.eq(self.rows == 0)]
         with m.Elif(self.query):
             m.d.sync += pass_.eq(pass_ + 1)
             with m.If(last_pass):
-                m.d.sync += [pass_.eq(0), row.eq(row + 1), member.eq(member + 1)]
-                with m.If(member == self.group):
-                    m.d.sync += [member.eq(0), offset.eq(offset + 1)]
-                with m.If(row == self.rows):
-                    m.d.sync += asking.eq(0)
+                m.d.sync += [
+                    pass_.eq(0), row.eq(next_row), member.eq(next_member), offset.eq(offset + last_member),
+                    last_member.eq(next_member == self.group), last_row.eq(next_row == self.rows),
+                    asking.eq(~last_row)]
 
         # Answers: `reply_latency` cycles behind, gathered until a row is complete.
         valid, last = self.query, self.query & last_pass
@@ -137,7 +141,8 @@ class RowScan(wiring.Component):
         complete, some, push = Signal(), Signal(), Signal()
         m.d.sync += complete.eq(last)
         found = self.found
-        m.d.comb += [push.eq(complete & some), dropped.eq(complete & ~some)]
+        empty = complete & ~some
+        m.d.comb += [push.eq(complete & some), dropped.eq(registered(m, empty) if config.pipelined else empty)]
         if config.listed:
             sample, half, following = Signal(range(MAX_BATCH)), Signal(), Signal(range(MAX_BATCH + 1))
             m.d.comb += [

@@ -1,4 +1,5 @@
-"""The order of work in the array: a batch is a list of phases, a phase a loop of jobs over blocks and passes.
+"""The order of work in the array: a batch is a list of phases; a phase is jobs, in loops over parts of the blocks, the
+passes, and the blocks of the part.
 
 A job is one block of 16 rows for the samples of one pass, or two halves of it where the elements have 8 rows:
 
@@ -45,12 +46,13 @@ class Sequencer(wiring.Component):
         Where the program begins; the last pass and the parity of the batch, as the run is taken.
     stride, replay_stride : In
         Of the loader's record.
-    update_busy, update_block : In
-        Rows are still being updated; those of blocks below `update_block` no longer, in the layer that is chased.
+    update_busy, update_slot, update_block : In
+        Rows of the last batch are still being updated: in the layer in slot `update_slot`, those of blocks from
+        `update_block` on, and all of the layers above. Slot 0: of all layers.
     results_busy : In(1)
         The last batch's results have not all been read from the verdict memory.
     tile, transpose, lower : Out
-        With `control.issue`.
+        With `control.issue`; with `config.pipelined` a cycle before.
     control : Out
         Issue, drain, value and gate writes, label queries and phase; zero where idle.
     copy, o_copy : Out
@@ -84,6 +86,7 @@ class Sequencer(wiring.Component):
             "stride": In(range(config.operand_offsets)),
             "replay_stride": In(8),
             "update_busy": In(1),
+            "update_slot": In(4),
             "update_block": In(config.block_width),
             "results_busy": In(1),
             "tile": Out(range(config.tiles)),
@@ -114,13 +117,13 @@ class Sequencer(wiring.Component):
             "tile_block_step": range(config.tiles), "gate": config.sum_width, "operand": operand_shape,
             "keep_value_offset": operand_shape, "pair_offset": operand_shape, "write_offset": operand_shape,
             "rank": rank_shape, "verdict": verdict_shape, "label": verdict_shape, "words": words_shape,
-            "blocks": words_shape, "pace": range(64), "replay_region": range(max(2, config.replay_words // MAX_BATCH)),
-            "next": range(config.program_words)})
+            "blocks": words_shape, "part": words_shape, "pace": range(64),
+            "replay_region": range(max(2, config.replay_words // MAX_BATCH)), "next": range(config.program_words)})
         m.d.comb += [record.steps.stride.eq(self.stride), record.steps.replay_stride.eq(self.replay_stride)]
         phase = draining = record.o
         early = config.pipelined
         if early:
-            names = ("backward", "classify", "select", "pass_major", "rank_write", "rank_shift", "gate", "last_rows",
+            names = ("backward", "classify", "select", "rank_write", "rank_shift", "gate", "last_rows",
                      "write_value", "write_paired", "write_gate", "pair_offset", "write_offset", "rank", "group",
                      "verdict", "replay", "replay_region", "end")
             draining = Signal(data.StructLayout({name: record.fields[name].shape for name in names}))
@@ -137,17 +140,25 @@ class Sequencer(wiring.Component):
 
         # Where the loops are.
         block, pass_ = Signal(words_shape), Signal(pass_shape)
+        part = Signal(words_shape)  # its number
         word = Signal(words_shape)
         pause = Signal(signed(len(phase.pace) + 1))  # over when negative
         paced = pause < 0
-        block_tile = Signal(range(config.tiles))
-        tile = Signal(range(config.tiles))
+        block_tile, part_tile = Signal(range(config.tiles)), Signal(range(config.tiles))
+        tile, lower = Signal(range(config.tiles)), Signal()
         # Known from the cycle after the one in which the loops move on, when nobody asks.
-        last_word, last_block, last_pass = Signal(), Signal(), Signal()
+        last_word, last_block, last_pass, first_of_part, last_of_part = (Signal() for _ in range(5))
+        # No block of the phase has to wait for the updater; those that it has left have not.
+        free, follows = Signal(), Signal()
         m.d.sync += [
             last_block.eq(block == phase.blocks),
             last_pass.eq(pass_ == final_pass),
+            first_of_part.eq(block & phase.part == 0),
+            last_of_part.eq((~block & phase.part == 0) | (block == phase.blocks)),
+            free.eq(~self.update_busy | (phase.follows == 0) | (phase.follows < self.update_slot)),
+            follows.eq(phase.follows == self.update_slot),
         ]
+        m.d["comb" if config.pipelined else "sync"] += [self.tile.eq(tile), self.lower.eq(lower)]
         timing = Timing(array=config)
         sum_cycles, settling = timing.sums, timing.settling
         # Until the first column has written all; then the others follow, and their signs go to the replay memory.
@@ -158,7 +169,8 @@ class Sequencer(wiring.Component):
 
         # What the drain needs to know of a job, kept from its last word until its sums come out.
         job = Signal(data.StructLayout({
-            "pass_": pass_shape, "block": words_shape, "last": 1, "lower": 1, "final": 1}))
+            "pass_": pass_shape, "block": words_shape, "part": words_shape, "first": 1, "last": 1, "lower": 1,
+            "final": 1}))
         summed = Signal()
 
         def at(offset, its_pass=pass_):
@@ -166,7 +178,6 @@ class Sequencer(wiring.Component):
             return Cat(its_pass, offset[:len(phase.operand)])
 
         finish = Signal()
-        lower = Signal()
         last_half = lower if config.rows < TILE else 1
         waiting = Signal()
 
@@ -197,15 +208,15 @@ class Sequencer(wiring.Component):
                     m.d.sync += [unread.eq(1), begun.eq(0)]
                     m.next = "load"
             with m.State("load"):
-                m.d.sync += [pass_.eq(0), block.eq(0), block_tile.eq(phase.tile)]
+                m.d.sync += [
+                    pass_.eq(0), block.eq(0), part.eq(0), block_tile.eq(phase.tile), part_tile.eq(phase.tile)]
                 m.d.comb += waiting.eq(1)
                 with m.If(~record.busy & ~(phase.classify & self.results_busy)):
                     m.next = "job"
             with m.State("job"):
                 m.d.sync += [
                     word.eq(0), last_word.eq(phase.words == 0), pause.eq(phase.pace), tile.eq(block_tile)]
-                with m.If(~(phase.chase | phase.settled) | ~self.update_busy
-                          | (phase.chase & (block < self.update_block))):
+                with m.If(free | (follows & (block < self.update_block))):
                     m.next = "words"
                 with m.Else():
                     m.d.comb += waiting.eq(1)
@@ -214,14 +225,14 @@ class Sequencer(wiring.Component):
                     issue.address.eq(at(phase.operand + Mux(phase.paired, word, word >> 1))),
                     issue.odd.eq(~phase.paired & word[0]), issue.paired.eq(phase.paired),
                     issue.tail.eq(last_word), issue.compute.eq(1), issue.last.eq(last_word),
-                    self.tile.eq(tile), self.lower.eq(lower), tile.eq(tile + phase.tile_word_step),
+                    tile.eq(tile + phase.tile_word_step),
                     word.eq(word + 1), last_word.eq(word + 1 == phase.words), query.address.eq(Cat(pass_, phase.label)),
                 ]
                 with m.If(last_word):
                     m.d.sync += [
                         query.label.eq(phase.classify),
-                        job.pass_.eq(pass_), job.block.eq(block), job.last.eq(last_block), job.lower.eq(lower),
-                        job.final.eq(last_pass),
+                        job.pass_.eq(pass_), job.block.eq(block), job.part.eq(part), job.first.eq(first_of_part),
+                        job.last.eq(last_block), job.lower.eq(lower), job.final.eq(last_pass & last_of_part),
                     ]
                     with m.If(phase.keep_value):
                         m.next = "value"
@@ -278,14 +289,14 @@ class Sequencer(wiring.Component):
             m.d.comb += self.result_offset.eq(draining.verdict)
         with m.If(finish):
             m.d.sync += [flush.eq(timing.flush - 1), flushed.eq(0)]
-            with m.If(phase.pass_major):
-                m.d.sync += [block.eq(block + 1), block_tile.eq(block_tile + phase.tile_block_step)]
-                with m.If(last_block):
-                    m.d.sync += [block.eq(0), block_tile.eq(phase.tile), pass_.eq(pass_ + 1)]
+            with m.If(last_of_part & ~last_pass):
+                m.d.sync += [pass_.eq(pass_ + 1), block.eq(block & ~phase.part), block_tile.eq(part_tile)]
             with m.Else():
-                m.d.sync += pass_.eq(pass_ + 1)
-                with m.If(last_pass):
-                    m.d.sync += [pass_.eq(0), block.eq(block + 1), block_tile.eq(block_tile + phase.tile_block_step)]
+                next_tile = Signal.like(block_tile)
+                m.d.comb += next_tile.eq(block_tile + phase.tile_block_step)
+                m.d.sync += [block.eq(block + 1), block_tile.eq(next_tile)]
+                with m.If(last_of_part):
+                    m.d.sync += [pass_.eq(0), part.eq(part + 1), part_tile.eq(next_tile)]
         m.d.comb += [
             self.forward.eq(self.running & ~waiting & ~draining.backward),
             self.backward.eq(self.running & ~waiting & draining.backward),
@@ -344,9 +355,9 @@ class Sequencer(wiring.Component):
             m.d.sync += [rank_pass.eq(job.pass_), rank_row.eq(0), rank_block.eq(draining.rank + job.block)]
         with m.Elif(Mux(draining.backward, rows[1], rows[3])):
             m.d.sync += rank_row.eq(rank_row + 1)
-        # Blocks that do not follow one another have a group each.
-        with m.If(begins[3] & ((job.block == 0) | ~draining.pass_major)):
-            m.d.sync += [verdict_pass.eq(job.pass_), verdict_offset.eq(draining.verdict + job.block)]
+        # Where there are parts, each has one group.
+        with m.If(begins[3] & job.first):
+            m.d.sync += [verdict_pass.eq(job.pass_), verdict_offset.eq(draining.verdict + job.part)]
         with m.Elif(verdicts[3]):
             m.d.sync += verdict_offset.eq(verdict_offset + 1)
         m.d.sync += self.verdict_write.eq(verdicts[2] & (draining.select | draining.classify))
@@ -367,7 +378,7 @@ class Sequencer(wiring.Component):
         ]
         with m.If(classified):
             m.d.sync += [self.voting.eq(self.learning), self.voted.eq(0)]
-        with m.If(ends[3] & late.final & draining.end & ~draining.pass_major):
+        with m.If(ends[3] & late.final & draining.end):
             m.d.sync += self.voted.eq(late.block + 1)
         # The loader writes when nothing else does, which it must know early in the cycle.
         m.d.sync += [

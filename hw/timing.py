@@ -33,7 +33,7 @@ class Timing:
     """From the first cycle in which the record is there to the first job."""
 
     @property
-    def job_parts(self) -> int:
+    def job_halves(self) -> int:
         """Jobs that a block of 16 rows takes for the samples of a pass."""
         return TILE // self.array.rows
 
@@ -96,7 +96,7 @@ class Timing:
     @property
     def dropped(self) -> int:
         """From the last query of a row that nobody won to the cycle in which it makes room for another."""
-        return self.array.reply_latency + 1
+        return self.array.reply_latency + (2 if self.array.pipelined else 1)
 
     @property
     def row_gap(self) -> int:

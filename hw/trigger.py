@@ -21,6 +21,8 @@ class Trigger(wiring.Component):
         `(P a_L)_c`.
     member, label : In
         Its class c; the sample's true class.
+    is_true : In(1)
+        They are one.
     margin : In
         The sample triggers when the true logit leads every other by less than this.
     o : Out(VerdictLayout)
@@ -35,6 +37,7 @@ class Trigger(wiring.Component):
             "first": In(1),
             "logit": In(signed(config.sum_width + 1)),
             "member": In(MEMBER_BITS),
+            "is_true": In(1),
             "label": In(MEMBER_BITS),
             "margin": In(config.sum_width + 1),
             "o": Out(VerdictLayout),
@@ -46,8 +49,7 @@ class Trigger(wiring.Component):
         true, other = Signal(shape), Signal(shape)
         other_member = Signal(MEMBER_BITS)
         other_valid = Signal()
-        is_true = Signal()
-        m.d.comb += is_true.eq(self.member == self.label)
+        is_true = self.is_true
         with m.If(self.valid):
             with m.If(self.first):
                 m.d.sync += other_valid.eq(~is_true)

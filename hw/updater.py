@@ -48,8 +48,8 @@ class Updater(wiring.Component):
         From the cycle after `start`, or after a row transfer was taken, until all is written.
     updating : Out(1)
         It is busy with a batch.
-    block : Out
-        In the layer next to the input, the blocks of 16 rows below this one are complete.
+    slot, block : Out
+        Of the layer in work: its slot, and its blocks of 16 rows below `block` are complete. Slot 0: between batches.
     i_row, i_counter, o_counter
         See `ports.CoreSignature`. A row is taken while not busy and not `hold`.
     hold : In(1)
@@ -83,6 +83,7 @@ class Updater(wiring.Component):
             "replay_stride": In(8),
             "busy": Out(1),
             "updating": Out(1),
+            "slot": Out(4),
             "block": Out(config.block_width),
             "i_row": In(stream.Signature(data.StructLayout(
                 {"layer": 4, "row": 12, "first": 12, "words": 12, "write": 1}))),
@@ -296,7 +297,7 @@ class Updater(wiring.Component):
             self.row.eq(stage_place[final].row),
         ]
         # Rows are written in order: with this one, the blocks before its own are complete.
-        with m.If(self.write & layer.first & ~hosted):
+        with m.If(self.write):
             m.d.sync += self.block.eq(stage_place[final].row[4:])
         stalls = []
         if memory.single_port:
@@ -309,7 +310,6 @@ class Updater(wiring.Component):
         # The layers of a batch, first to last; or one row for the host.
         some = Signal()
         m.d.sync += some.eq(self.triggered != 0)
-        slot = Signal(4)
         request = Signal(data.StructLayout({
             "words": range(config.row_words + 1), "write": 1}))
         left = Signal(range(lanes + 1))
@@ -317,20 +317,25 @@ class Updater(wiring.Component):
         m.d.sync += [
             there.row.eq(scan.found.row == self.i_row.payload.row), there.word.eq(word == self.i_row.payload.first)]
         m.d.comb += [record.parity.eq(self.parity), record.base.eq(Cat(
-            C(0, ceil_log2(SLOT)), slot))]
+            C(0, ceil_log2(SLOT)), self.slot))]
+
+        def rest():
+            m.d.sync += [
+                self.busy.eq(0), self.updating.eq(0), hosted.eq(0), self.slot.eq(0), self.block.eq(0)]
+            m.next = "idle"
+
         with m.FSM():
             with m.State("idle"):
                 with m.If(self.start):
-                    m.d.sync += [self.busy.eq(1), self.updating.eq(1), slot.eq(1)]
+                    m.d.sync += [self.busy.eq(1), self.updating.eq(1), self.slot.eq(1)]
                     m.next = "layer"
                 with m.Elif(~self.hold):
                     with m.If(self.i_row.valid):
-                        m.d.sync += [self.busy.eq(1), hosted.eq(1), slot.eq(self.i_row.payload.layer)]
+                        m.d.sync += [self.busy.eq(1), hosted.eq(1), self.slot.eq(self.i_row.payload.layer)]
                         m.next = "row"
             with m.State("layer"):
                 with m.If(~some):
-                    m.d.sync += [self.busy.eq(0), self.updating.eq(0), self.block.eq(0)]
-                    m.next = "idle"
+                    rest()
                 with m.Else():
                     m.d.comb += record.start.eq(1)
                     m.next = "record"
@@ -341,11 +346,10 @@ class Updater(wiring.Component):
             with m.State("rows"):
                 # The last votes are in by now: the array reads no more weights of the layers above.
                 with m.If(~scan.busy & ~row_valid & at_rest):
-                    m.d.sync += [slot.eq(slot + 1), self.block.eq(~0)]
+                    m.d.sync += [self.slot.eq(self.slot + 1), self.block.eq(0)]
                     m.next = "layer"
                     with m.If(layer.last):
-                        m.d.sync += [self.busy.eq(0), self.updating.eq(0), self.block.eq(0)]
-                        m.next = "idle"
+                        rest()
             with m.State("row"):
                 m.d.comb += record.start.eq(1)
                 m.next = "row_record"
@@ -412,8 +416,7 @@ class Updater(wiring.Component):
                 m.d.comb += by_word.eq(1)
                 m.d.sync += [request.words.eq(request.words - 1), left.eq(lanes)]
                 with m.If(request.words == 1):
-                    m.d.sync += [self.busy.eq(0), hosted.eq(0)]
-                    m.next = "idle"
+                    rest()
                 with m.Elif(request.write):
                     m.next = "fill"
                 with m.Else():

@@ -41,7 +41,7 @@ class WeightMemory(wiring.Component):
         Give columns for rows; where the elements have 8 rows, give the second eight. They go with `i_address`. With
         `config.weight_memory` "copied" there is no transposing: the address is that of the copy.
     o_tile : Out(tile_layout)
-        The tile, `config.read_latency + 1` cycles after its address.
+        The tile, `config.tile_latency` cycles after its address.
     write : In(1)
         Write `signs` (U bits) into row `row` of consecutive tiles from `tile` on, which must be a multiple of ω.
         Where U is 8, `half` picks the upper or lower half of the tile's row. Visible to reads from the next cycle on;
@@ -116,6 +116,10 @@ class WeightMemory(wiring.Component):
             candidates = [banks[(row + i * step) % TILE] for i in range(words)]
             m.d.comb += natural[row].eq(data.ArrayLayout(TILE, words)(Cat(candidates))[rotation] if words > 1
                                         else candidates[0])
+        if config.pipelined:
+            # The choice among banks and that between rows and columns are a cycle each.
+            natural = [registered(m, row) for row in natural]
+            transpose, lower = registered(m, transpose), registered(m, lower)
         tile = Signal(tile_layout(config), reset_less=True)
         m.d.comb += self.o_tile.eq(tile)
         for row in range(config.rows):

@@ -120,7 +120,7 @@ async def element(dut):
 async def weights(dut):
     """Writes at every row and word, reads as it lies and transposed, both at once."""
     rng = random.Random(1)
-    lanes, words, latency = CONFIG.update_lanes, CONFIG.update_words, CONFIG.read_latency + 1
+    lanes, words, latency = CONFIG.update_lanes, CONFIG.update_words, CONFIG.tile_latency
     copied = CONFIG.weight_memory == "copied"
     distance = CONFIG.tiles // 2 if copied else 0
     start_clock(dut)
@@ -218,7 +218,7 @@ async def triggers(dut):
             while rng.random() < 0.1:
                 await cycle(dut, valid=0, first=rng.integers(2), logit=CONFIG.fan_in)
             await cycle(dut, valid=1, first=member == 0, logit=logits[member], member=member, label=label,
-                        margin=margin)
+                        is_true=member == label, margin=margin)
         for _ in range(2):
             await cycle(dut, valid=0)
         got = unflatten(VerdictLayout, int(dut.o.value))

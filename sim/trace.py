@@ -69,7 +69,7 @@ def causes(trace: Trace, program: Program, batch: int, *, learn: bool) -> dict[s
     passes = -(-batch // program.array.samples)
     found = dict.fromkeys(OVERHEADS, 0.0)
     for phase in program_phases(program, learn=learn):
-        jobs = (phase["blocks"] + 1) * passes * timing.job_parts
+        jobs = (phase["blocks"] + 1) * passes * timing.job_halves
         words, start = phase["words"] + 1, timing.job_start + phase["keep_value"] + phase["keep_gate"]
         for name, cycles in (("words", words), ("job", start), ("pace", max(0, phase["pace"] + 3 - words - start))):
             found[name] += len(trace.runs) * jobs * cycles

@@ -166,7 +166,7 @@ BOARDS = {board.name: board for board in (
         config=ArrayConfig(columns=8, lanes=2, update_lanes=128, load_words=2, tiles=1168, operand_words=512,
                            replay_words=1024, rank_words=512, winner_words=64, counter_words=2336, program_words=512,
                            scan_ahead=8, pipelined=True),
-        clock_hz=90_000_000,
+        clock_hz=100_000_000,
         loader_board="ulx3s",
     ),
     Board(

@@ -140,7 +140,7 @@ def _record(layout: dict[str, Field], words: np.ndarray, address: int) -> dict[s
     for name, (word, bit) in positions(layout).items():
         value = int(words[address + word])
         kind = layout[name]
-        found[name] = (value & ~BUFFERED if kind.buffer else value) if kind.width > 1 else value >> bit & 1
+        found[name] = value & ~BUFFERED if kind.buffer else value >> bit & (1 << kind.width) - 1
     return found
 
 
@@ -177,8 +177,8 @@ class _Walk:
         self.spans: list[Span] = []
         # Cycles, first and beyond the last, in which a statistics counter's condition holds.
         self.busy: dict[str, list[tuple[float, float]]] = defaultdict(list)
-        # Of the batch last walked through: when its updates of the first layer leave a block, when all are over.
-        self.block_free: list[float] = []
+        # Of the batch last walked through: when its updates leave a block of a layer, when all are over.
+        self.block_free: list[list[float]] = []
         self.update_begin = self.update_end = 0.0
         self.results_end = 0.0
         self.voted: dict[int, float] = {}
@@ -190,12 +190,12 @@ class _Walk:
             begin = max(loaded, free)
             if runs:
                 runs[-1].causes["loading"] += begin - free
-            former_update_end = self.update_end
+            inputs_free = self.block_free[0][-1] if self.block_free else 0.0
             run, free = self._run(number, begin)
             runs.append(run)
             updates.append(self.update_end - self.update_begin)
             # The next batch's samples come in beside this one, but not over what the last one's updates still read.
-            start = max(begin + 1, former_update_end) if self.header["double"] else free
+            start = max(begin + 1, inputs_free) if self.header["double"] else free
             loaded = self._load(number + 1, start, run.writing)
             loads.append(loaded - start)
         counted = BATCHES - 2
@@ -262,12 +262,11 @@ class _Walk:
         words, aux = phase["words"] + 1, phase["keep_value"] + phase["keep_gate"]
         least = timing.job_start + words + aux
         length = max(least, phase["pace"] + 3)
-        blocks, passes = range(phase["blocks"] + 1), range(self.passes)
-        order = ([(block, pass_) for pass_ in passes for block in blocks] if phase["pass_major"] else
-                 [(block, pass_) for block in blocks for pass_ in passes])
+        blocks = list(range(phase["blocks"] + 1))
+        parts = [blocks[first:first + phase["part"] + 1] for first in blocks[::phase["part"] + 1]]
         begin = work_begin = run.now
-        for block, pass_ in order:
-            for _ in range(timing.job_parts):
+        for part in parts:
+            for block in part * (self.passes * timing.job_halves):
                 free = self._free(phase, block, run.now)
                 if free > run.now:
                     run.causes["updates"] += free - run.now
@@ -277,12 +276,12 @@ class _Walk:
                 run.causes["words"] += words
                 run.causes["job"] += timing.job_start + aux
                 run.causes["pace"] += length - least
-            if pass_ == passes[-1] and phase["end"] and not phase["pass_major"]:
-                self.voted[block] = run.now + timing.sums + TILE + timing.votes
+            if phase["end"]:
+                self.voted |= dict.fromkeys(part, run.now + timing.sums + TILE + timing.votes)
         self.busy[kind].append((work_begin, run.now))
         # Signs, gates and verdicts take the port that the loader writes by; signs on their way to the replay memory
         # take its.
-        job = length * timing.job_parts
+        job = length * timing.job_halves
         verdicts = phase["classify"] + (phase["select"] and max(1, TILE // (phase["group"] + 1)))
         writes = phase["write_value"] + phase["write_gate"] + verdicts
         copies = array.columns * min(2, array.lanes) if array.columns > 1 else array.lanes
@@ -292,9 +291,9 @@ class _Walk:
 
     def _free(self, phase: dict[str, int], block: int, now: float) -> float:
         """When the last batch's updates let the phase begin with a block, from `now` on."""
-        if self.update_end <= now or not (phase["chase"] or phase["settled"]):
+        if self.update_end <= now or not phase["follows"]:
             return now
-        return max(now, self.block_free[block]) if phase["chase"] else self.update_end
+        return max(now, self.block_free[phase["follows"] - 1][block])
 
     def _leave(self, run: "_Run", phase: dict[str, int]) -> float:
         """From a phase's last job to the next phase's first; returns when the array is no longer at work in it."""
@@ -342,14 +341,14 @@ class _Walk:
         now = max(known, self.update_end)
         self.update_begin = classified
         self.block_free = []
-        for layer, record in enumerate(self.layers):
-            begin = now
+        for record, counts in zip(self.layers, self.layer_samples, strict=True):
+            begin, blocks = now, []
             now += timing.record(LAYER) + timing.layer_start
             words, copied = record["words"] + 1, array.weight_memory == "copied" and record["copy"] != 0
             asked, free, take, written = now, now, now, now
             # When the rows that the search has under way leave it.
             leaving: list[float] = []
-            for row, samples in enumerate(self.layer_samples[layer]):
+            for row, samples in enumerate(counts):
                 start = asked
                 if len(leaving) >= array.scan_ahead:
                     start = max(start, heapq.heappop(leaving) + 1)
@@ -365,13 +364,13 @@ class _Walk:
                 heapq.heappush(leaving, max(ready - 1, before + 1) if timing.waiting else take)
                 over = take + words * word
                 free, written = max(over + timing.row_gap, take + timing.row_least), over + timing.row_end
-                if layer == 0:
-                    # With its first word, the blocks before its own are known to be complete.
-                    self.block_free += [take + word + timing.row_end + 1] * (row // TILE - len(self.block_free))
+                # With its first word, the blocks before its own are known to be complete.
+                blocks += [take + word + timing.row_end + 1] * (row // TILE - len(blocks))
             now = max(written, asked - 1 + timing.dropped)
-            if layer == 0:
-                self.block_free += [now] * (len(self.layer_samples[0]) // TILE + 1 - len(self.block_free))
-            self.spans.append(Span(unit="updater", name=f"update {layer + 1}", begin=begin, end=now, batch=number))
+            blocks += [now] * (len(counts) // TILE + 1 - len(blocks))
+            self.block_free.append(blocks)
+            name = f"update {len(self.block_free)}"
+            self.spans.append(Span(unit="updater", name=name, begin=begin, end=now, batch=number))
         self.update_end = now
         self.busy["update"].append((classified, now))
 

@@ -72,7 +72,8 @@ def random_networks(array: ArrayConfig, count: int, seed: int) -> list[dict]:
             layers=tuple(layers), classes=classes, counter_bits=array.counter_bits,
             margin=[0, 2 * layers[-1] + 1, pick(1, layers[-1]), pick(1, layers[-1])][number % 4],
             gates=tuple(pick(0, width) for width in layers[:-1]),
-            groups=tuple(int(rng.choice([min(16, width), pick(1, min(64, width))])) for width in layers[1:]),
+            groups=tuple(int(rng.choice([min(16, width), min(32, width), pick(1, min(64, width))]))
+                         for width in layers[1:]),
             rank_shifts=tuple(pick(0, 3) for _ in layers[1:]),
             reinforcement=reinforcements[(number + seed) % len(reinforcements)], seed=seed * 1000 + number)
         try:

@@ -37,8 +37,10 @@ NETWORKS = [
                   rank_shifts=(0, 0), reinforcement=4, seed=1),
     NetworkConfig(layers=(18, 17, 16, 9), classes=3, counter_bits=5, margin=12, gates=(0, 4, 6), groups=(17, 1, 9),
                   rank_shifts=(0, 1, 0), reinforcement=16, seed=2),
+    NetworkConfig(layers=(20, 49, 37), classes=4, counter_bits=5, margin=20, gates=(0, 11), groups=(32, 16),
+                  rank_shifts=(1, 0), reinforcement=8, seed=3),
 ]
-"""Odd widths, narrow gates, even sums that are often zero, ranks that saturate."""
+"""Odd widths, groups that are parts and others, narrow gates, even sums that are often zero, ranks that saturate."""
 
 UNITS = {
     "element": (ProcessingElement, {"lanes": 1, "fan_in": 255}, "element"),
@@ -87,7 +89,7 @@ MUTANTS = {
     "off-by-one group": Mutant("scan", "member == self.group", "member == self.group + 1", "scan"),
     "untriggered samples update": Mutant("scan", "mask & self.triggered", "mask", "scan"),
     "winners looked for before the votes": Mutant("scan", "(~self.voting | (row[4:] < self.voted))", "1", "scan"),
-    "winners of blocks in one place": Mutant("sequencer", "draining.verdict + job.block", "draining.verdict", "core"),
+    "winners of blocks in one place": Mutant("sequencer", "draining.verdict + job.part", "draining.verdict", "core"),
     "always the first buffer": Mutant("records", "word[15] & self.parity", "0", "record"),
     "samples beyond the batch kept": Mutant("replay", "~place.sample[5]", "1", "replay"),
     "gate ignored": Mutant("lane", "aux_gate[0] & opinion", "opinion", "core"),
@@ -103,7 +105,12 @@ MUTANTS = {
     "triggers not in turn": Mutant("results", "Cat(triggered[1:], triggered[0])", "triggered", "core"),
     "padding counted as saturated": Mutant("updater", "lane < layer.tail", "lane <= layer.tail", "core"),
     "array does not wait for the updater": Mutant(
-        "sequencer", "~(phase.chase | phase.settled) | ~self.update_busy", "1", "core"),
+        "sequencer", "free | (follows & (block < self.update_block))", "1", "core"),
+    "array follows the updater a layer too soon": Mutant(
+        "sequencer", "phase.follows < self.update_slot", "phase.follows <= self.update_slot", "core"),
+    "next inputs over those in use": Mutant("loader", "header.double & ~self.overtaken", "header.double", "core"),
+    "blocks of a part are their own": Mutant("sequencer", "block & ~phase.part", "block", "core"),
+    "winners of half a part": Mutant("sequencer", "last_pass & last_of_part", "last_pass", "wide"),
     "one block given free too many": Mutant(
         "updater", "self.block.eq(stage_place[final].row[4:]", "self.block.eq(stage_place[final].row[4:] + 1", "wide"),
     "groups of update lanes at once": Mutant(
