@@ -198,7 +198,7 @@ class Core(wiring.Component):
             replay.word.eq(loader.word),
             replay.part.eq(loader.part),
             replay.sample.eq(loader.sample),
-            replay.data.eq(loader.data),
+            replay.data.eq(self.i_sample.payload.data),
             replay.read_word.eq(updater.read_word),
             replay.read_half.eq(updater.read_half),
             replay.read_sample.eq(updater.read_sample),

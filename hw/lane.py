@@ -11,7 +11,6 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import TILE, ArrayConfig
-from .memory import registered
 from .trigger import Trigger
 from .winners import MEMBER_BITS, VerdictLayout, WinnerSelect
 
@@ -110,13 +109,14 @@ class Lane(wiring.Component):
             m.d.comb += label.eq(self.label)
         m.d.sync += held_label.eq(label)
 
+        # Of which class a logit is, is known before the logit.
         m.submodules.trigger = trigger = Trigger(config)
+        here, is_true = self.drain.valid & ~self.drain.pad, self.drain.member == label
+        m.d.sync += [trigger.true.eq(here & is_true), trigger.other.eq(here & ~is_true)]
         m.d.comb += [
-            trigger.valid.eq(stage[0].valid & ~stage[0].pad),
             trigger.first.eq(stage[0].group_first),
             trigger.logit.eq(z),
             trigger.member.eq(stage[0].member),
-            trigger.is_true.eq(registered(m, self.drain.member == label)),
             trigger.label.eq(held_label),
             trigger.margin.eq(phase.gate),
         ]

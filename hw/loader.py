@@ -31,7 +31,7 @@ class Loader(wiring.Component):
         Write `data` to `address` (word `odd` of that pair, or with `pair` both) of the operand memory, to `address` of
         the verdict memory, of `lane` of `column`; done when `ready`.
     replay : Out(1)
-        Write `data` to the replay memory, at `word`, `part` and `sample`; in the same cycle as `operand`.
+        Write the sample's words to the replay memory, at `word`, `part` and `sample`; in the same cycle as `operand`.
     ready : In(1)
         All that is asked for is written.
     loaded : Out(1)

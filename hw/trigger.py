@@ -15,14 +15,14 @@ class Trigger(wiring.Component):
 
     Members
     -------
-    valid, first : In(1)
-        A logit is here; it is that of class 0.
+    true, other : In(1)
+        A logit is here, of the true class or of another.
+    first : In(1)
+        It is that of class 0.
     logit : In, signed
         `(P a_L)_c`.
     member, label : In
         Its class c; the sample's true class.
-    is_true : In(1)
-        They are one.
     margin : In
         The sample triggers when the true logit leads every other by less than this.
     o : Out(VerdictLayout)
@@ -33,11 +33,11 @@ class Trigger(wiring.Component):
     def __init__(self, config: ArrayConfig):
         self.config = config
         super().__init__({
-            "valid": In(1),
+            "true": In(1),
+            "other": In(1),
             "first": In(1),
             "logit": In(signed(config.sum_width + 1)),
             "member": In(MEMBER_BITS),
-            "is_true": In(1),
             "label": In(MEMBER_BITS),
             "margin": In(config.sum_width + 1),
             "o": Out(VerdictLayout),
@@ -49,16 +49,14 @@ class Trigger(wiring.Component):
         true, other = Signal(shape), Signal(shape)
         other_member = Signal(MEMBER_BITS)
         other_valid = Signal()
-        is_true = self.is_true
-        with m.If(self.valid):
+        with m.If(self.true):
+            m.d.sync += true.eq(self.logit)
             with m.If(self.first):
-                m.d.sync += other_valid.eq(~is_true)
-            with m.Elif(~is_true):
-                m.d.sync += other_valid.eq(1)
-            with m.If(is_true):
-                m.d.sync += true.eq(self.logit)
-            with m.Elif(self.first | ~other_valid | (self.logit > other)):
-                m.d.sync += [other.eq(self.logit), other_member.eq(self.member)]
+                m.d.sync += other_valid.eq(0)
+        with m.If(self.other):
+            m.d.sync += other_valid.eq(1)
+        with m.If(self.other & (self.first | ~other_valid | (self.logit > other))):
+            m.d.sync += [other.eq(self.logit), other_member.eq(self.member)]
         # The lead is registered; the classes it is between are the same for one more cycle only, so they are too.
         lead = Signal(signed(len(true) + 1))
         ahead, behind = Signal(MEMBER_BITS), Signal(MEMBER_BITS)

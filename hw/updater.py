@@ -247,8 +247,9 @@ class Updater(wiring.Component):
         lane_bits = ceil_log2(lanes)
         shift, enters = Signal(), self.i_counter.payload
         shifts, enters = registered(m, shift), registered(m, enters)
-        signs, lost_count = [], C(0, 0)
+        signs, lost_count, hold = [], C(0, 0), hosted
         for group in range(groups):
+            hold = registered(m, hold)
             now, before = stage[step + group], stage[step + group - 1]
             valid, first = now.valid | shifts, now.first
             if config.pipelined:
@@ -275,7 +276,7 @@ class Updater(wiring.Component):
                     up = ~(now.up ^ self.activations[lane])
                 m.d.comb += [
                     unit.k.eq(Mux(first, found, kept)), unit.up.eq(up), unit.pick.eq(pick[place_here]),
-                    unit.hold.eq(hosted),
+                    unit.hold.eq(hold),
                 ]
                 # In a row's last word not all lanes have a counter. Which have is known well before.
                 there_in_last = registered(m, lane < layer.tail)
@@ -283,7 +284,10 @@ class Updater(wiring.Component):
                 m.d.sync += lost[place_here].eq(unit.lost & counts)
                 with m.If(valid):
                     m.d.sync += counters[lane].eq(unit.o)
-            lost_count = registered(m, lost_count + registered(m, sum(lost)))
+            lost_parts = [sum(lost[first:first + 8]) for first in range(0, len(lost), 8)]
+            if len(lost_parts) > 1:
+                lost_parts = [registered(m, part) for part in lost_parts]
+            lost_count = registered(m, lost_count + registered(m, sum(lost_parts)))
             written = Cat(~counters[lane][bits - 1] for lane in lanes_here)
             for _ in range(groups - 1 - group):
                 written = registered(m, written)

@@ -216,11 +216,11 @@ async def triggers(dut):
                              0, 2 * CONFIG.fan_in + 1))
         for member in range(classes):
             while rng.random() < 0.1:
-                await cycle(dut, valid=0, first=rng.integers(2), logit=CONFIG.fan_in)
-            await cycle(dut, valid=1, first=member == 0, logit=logits[member], member=member, label=label,
-                        is_true=member == label, margin=margin)
+                await cycle(dut, true=0, other=0, first=rng.integers(2), logit=CONFIG.fan_in)
+            await cycle(dut, true=member == label, other=member != label, first=member == 0, logit=logits[member],
+                        member=member, label=label, margin=margin)
         for _ in range(2):
-            await cycle(dut, valid=0)
+            await cycle(dut, true=0, other=0)
         got = unflatten(VerdictLayout, int(dut.o.value))
         fires = trigger(margin, logits[None].astype(np.int32), np.array([label]))[0]
         assert got == {"member": logits.argmax(), "up": fires, "valid": 1}, (number, got, logits, label, margin)
