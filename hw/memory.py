@@ -34,6 +34,8 @@ class SplitMemory(wiring.Component):
     pipelined
         With a register behind each part, in front of what chooses between them: the ECP5 has one in its block RAM
         (see `synth.netlist.absorb_registers`).
+    early
+        `write_address` and `enable` come a cycle before `i`, and go to the blocks from registers.
 
     Members
     -------
@@ -44,9 +46,10 @@ class SplitMemory(wiring.Component):
         Write the parts of word `i` whose bit in `enable` is set.
     """
 
-    def __init__(self, *, width: int, depth: int, granularity: int | None = None, pipelined: bool = False):
+    def __init__(self, *, width: int, depth: int, granularity: int | None = None, pipelined: bool = False,
+                 early: bool = False):
         self.width, self.depth, self.granularity = width, depth, width if granularity is None else granularity
-        self.pipelined = pipelined
+        self.pipelined, self.early = pipelined, early
         super().__init__({
             "read_address": In(range(depth)),
             "o": Out(width),
@@ -64,8 +67,11 @@ class SplitMemory(wiring.Component):
                 shape=self.width, depth=depth, init=[], attrs={"no_rw_check": 1})
             write, read = memory.write_port(granularity=self.granularity), memory.read_port()
             here = (self.write_address >= depths[0]) == place if len(depths) > 1 else 1
+            address, enable = self.write_address, Mux(here, self.enable, 0)
+            if self.early:
+                address, enable = registered(m, address), registered(m, enable)
             m.d.comb += [
-                write.addr.eq(self.write_address), write.data.eq(self.i), write.en.eq(Mux(here, self.enable, 0)),
+                write.addr.eq(address), write.data.eq(self.i), write.en.eq(enable),
                 read.addr.eq(self.read_address),
             ]
             outputs.append(registered(m, read.data) if self.pipelined else read.data)

@@ -229,6 +229,7 @@ class Updater(wiring.Component):
         at_rest = Signal()
         m.d.comb += at_rest.eq(~(active | chosen.valid | registered(m, in_flight)))
 
+        written = step if config.pipelined else step + 1
         replay_address = Cat(chosen_region, chosen_half, samples.sample)
         if issue:
             replay_address = registered(m, replay_address)
@@ -236,8 +237,8 @@ class Updater(wiring.Component):
             Cat(self.read_word, self.read_half, self.read_sample).eq(replay_address),
             memory.read.eq(stage[issue].valid & stage[issue].first),
             memory.read_address.eq(stage_place[issue].counter),
-            memory.write.eq(stage[step + 1].valid & stage[step + 1].last),
-            memory.write_address.eq(stage_place[step + 1].counter),
+            memory.write.eq(stage[written].valid & stage[written].last),
+            memory.write_address.eq(stage_place[written].counter),
         ]
 
         # The same register takes rows to and from the host.
@@ -288,10 +289,10 @@ class Updater(wiring.Component):
             if len(lost_parts) > 1:
                 lost_parts = [registered(m, part) for part in lost_parts]
             lost_count = registered(m, lost_count + registered(m, sum(lost_parts)))
-            written = Cat(~counters[lane][bits - 1] for lane in lanes_here)
+            new_signs = Cat(~counters[lane][bits - 1] for lane in lanes_here)
             for _ in range(groups - 1 - group):
-                written = registered(m, written)
-            signs.append(written)
+                new_signs = registered(m, new_signs)
+            signs.append(new_signs)
         m.d.sync += self.updated.eq(stage[step].valid & stage[step].first_word & ~hosted)
         m.d.comb += [
             self.lost.eq(lost_count), self.o_counter.payload.eq(counters[0]),

@@ -111,15 +111,20 @@ class WeightMemory(wiring.Component):
         transpose, lower, rotation = self.i_transpose, self.i_lower, self.i_address[:word_bits]
         for _ in range(config.read_latency):
             transpose, lower, rotation = (registered(m, value) for value in (transpose, lower, rotation))
-        natural = [Signal(TILE, name=f"natural_{row}") for row in range(TILE)]
+        # The choice among banks and that between rows and columns are a cycle each with registers; among eight banks
+        # the choice is begun in the first and ended in the second.
+        halves = 2 if config.pipelined and words > 4 else 1
+        near, far = rotation[:word_bits - (halves - 1)], rotation[word_bits - (halves - 1):]
+        chosen = [[Signal(TILE, name=f"chosen_{row}_{half}") for half in range(halves)] for row in range(TILE)]
         for row in range(TILE):
             candidates = [banks[(row + i * step) % TILE] for i in range(words)]
-            m.d.comb += natural[row].eq(data.ArrayLayout(TILE, words)(Cat(candidates))[rotation] if words > 1
-                                        else candidates[0])
+            for half in range(halves):
+                m.d.comb += chosen[row][half].eq(_pick(candidates[half * words // halves:][:words // halves], near))
         if config.pipelined:
-            # The choice among banks and that between rows and columns are a cycle each.
-            natural = [registered(m, row) for row in natural]
-            transpose, lower = registered(m, transpose), registered(m, lower)
+            chosen = [[registered(m, candidate) for candidate in candidates] for candidates in chosen]
+            transpose, lower, far = (registered(m, value) for value in (transpose, lower, far))
+        natural = [Signal(TILE, name=f"natural_{row}") for row in range(TILE)]
+        m.d.comb += [natural[row].eq(_pick(chosen[row], far)) for row in range(TILE)]
         tile = Signal(tile_layout(config), reset_less=True)
         m.d.comb += self.o_tile.eq(tile)
         for row in range(config.rows):
@@ -165,6 +170,11 @@ class WeightMemory(wiring.Component):
             columns += [found[column * rows:][:rows] for column in range(wide)]
         for row in range(rows):
             m.d.comb += self.o_tile[row].eq(Cat(column[row] for column in columns))
+
+
+def _pick(words: list, number):
+    """The word of that number, of one or a power of two of 16 bits."""
+    return data.ArrayLayout(TILE, len(words))(Cat(words))[number] if len(words) > 1 else words[0]
 
 
 def _bit_written(m: Module, name: str, depth: int, read_address, write_address, enable, mask, word):

@@ -26,8 +26,9 @@ CELLS = {
 }
 """LUTs that a cell of a netlist takes."""
 
-LUT_RAM_BLOCKS = {"weights": "array", "operands": "array", "ranks": "array", "verdicts": "array", "rows": "search",
-                  "samples": "search", "replay": "replay", "program": "rest", "packets": "link", "counters": "update"}
+LUT_RAM_BLOCKS = {"weights": "columns", "operands": "columns", "ranks": "columns", "verdicts": "columns",
+                  "rows": "search", "samples": "search",
+                  "replay": "replay", "program": "rest", "packets": "link", "counters": "update"}
 """Where `estimate.memories` are, where they are too small for block RAM."""
 
 
@@ -37,9 +38,9 @@ def features(config: ArrayConfig, link: LinkConfig, family: str) -> dict[str, di
     words, copied = config.update_words, config.weight_memory == "copied"
     search = "listed" if config.listed else "masked"
     found = {
-        "array": {"row of a sample": samples * config.rows, "sample": samples, "column": columns,
-                  "copied" if copied else "multiplexed": 1,
-                  "word together": 0 if copied else config.rows * (words - 1)},
+        "elements": {"row of a sample": samples * config.rows, "sample": samples},
+        "columns": {"sample": samples, "column": columns, "copied" if copied else "multiplexed": 1,
+                    "word together": 0 if copied else config.rows * (words - 1)},
         "lane": {"sample": samples, "bit of a sum": samples * config.sum_width},
         "replay": {"memory": 1, "word together": words},
         "update": {"counter": lanes, "bit of a counter": lanes * config.counter_bits, "updater": 1},
@@ -58,12 +59,12 @@ def features(config: ArrayConfig, link: LinkConfig, family: str) -> dict[str, di
     return found
 
 
-BLOCKS = ("array", "lane", "replay", "update", "search", "results", "sequencer", "loader", "rest", "link")
+BLOCKS = ("elements", "columns", "lane", "replay", "update", "search", "results", "sequencer", "loader", "rest", "link")
 """Names of the blocks; together they are the whole design."""
 
 INSTANCES = {
-    r"system\.core\.column_\d+\.lane_\d+": "lane",
-    r"system\.core\.column_\d+": "array", r"system\.core\.weights": "array", r"system\.core\.replay": "replay",
+    r"system\.core\.column_\d+\.element": "elements", r"system\.core\.column_\d+\.lane_\d+": "lane",
+    r"system\.core\.column_\d+": "columns", r"system\.core\.weights": "columns", r"system\.core\.replay": "replay",
     r"system\.core\.updater": "update", r"system\.core\.updater\.(scan|samples)": "search",
     r"system\.core\.results": "results", r"system\.core\.sequencer": "sequencer", r"system\.core\.loader": "loader",
     r"system\.link": "link", "": "rest",

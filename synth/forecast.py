@@ -108,7 +108,7 @@ class Forecast:
             "infer": self.infer.to_dict(), "lut4": round(total), "lut4_available": device.lut4,
             "lut4_by_block": {block: round(luts) for block, luts in self.luts.items()},
             "luts_per_bit_op": total / self.board.config.bit_ops,
-            "array_luts_per_bit_op": self.luts["array"] / self.board.config.bit_ops,
+            "element_luts_per_bit_op": self.luts["elements"] / self.board.config.bit_ops,
             **asdict(self.memory), "block_ram_available": device.block_ram, "spram_available": device.spram}
 
 
@@ -205,7 +205,7 @@ def forecast_table(result: Forecast) -> tuple[Table, Table]:
     area.add_section()
     area.add_row("[bold]all[/bold]", f"[bold]{total:,.0f}[/bold]", f"{total / device.lut4:.0%} of {device.lut4:,}")
     ops = result.board.config.bit_ops
-    area.add_row("a bit operation a cycle", f"{total / ops:.1f}", f"array {result.luts['array'] / ops:.1f}")
+    area.add_row("a bit operation a cycle", f"{total / ops:.1f}", f"elements {result.luts['elements'] / ops:.1f}")
     for name, used, available in (("block RAM", result.memory.block_ram, device.block_ram),
                                   ("single-ported RAM", result.memory.spram, device.spram)):
         if available:
