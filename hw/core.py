@@ -31,9 +31,9 @@ class Core(wiring.Component):
     """Trains and runs binary networks; members: see `ports.CoreSignature`.
 
     Of batch b the array makes forward phases, logits and backward phases. The updater moves the counters of the rows
-    that won, first layer first: beginning while the array still votes on that layer, if a group is a block of 16 rows,
-    and going on while the array works on batch b + 1, block after block, in what the updater has left. The samples of
-    batch b + 2 are loaded once the updater has left the first layer, since it reads the inputs of b there.
+    that won, first layer first: beginning while the array still votes on that layer, if groups are 2^n blocks of 16
+    rows, and going on while the array works on batch b + 1, block after block, in what the updater has left. The
+    samples of batch b + 2 are loaded once the updater has left the first layer, since it reads the inputs of b there.
     """
 
     def __init__(self, config: ArrayConfig):
