@@ -78,8 +78,10 @@ class Timing:
 
     # updater.Updater and scan.RowScan
 
-    layer_start = 4
-    """Of the updates of a layer, beside reading its record."""
+    @property
+    def layer_start(self) -> int:
+        """Of the updates of a layer, beside reading its record."""
+        return 4 if self.array.pipelined else 5
 
     @property
     def found(self) -> int:

@@ -324,6 +324,11 @@ class Updater(wiring.Component):
         m.d.comb += [record.parity.eq(self.parity), record.base.eq(Cat(
             C(0, ceil_log2(SLOT)), self.slot))]
 
+        layer_done = ~scan.busy & ~row_valid & at_rest
+        if not config.pipelined:
+            # All that follows from it is too much for the same cycle on iCE40.
+            layer_done = registered(m, layer_done & ~scan.start)
+
         def rest():
             m.d.sync += [
                 self.busy.eq(0), self.updating.eq(0), hosted.eq(0), self.slot.eq(0), self.block.eq(0)]
@@ -350,7 +355,7 @@ class Updater(wiring.Component):
                     m.next = "rows"
             with m.State("rows"):
                 # The last votes are in by now: the array reads no more weights of the layers above.
-                with m.If(~scan.busy & ~row_valid & at_rest):
+                with m.If(layer_done):
                     m.d.sync += [self.slot.eq(self.slot + 1), self.block.eq(0)]
                     m.next = "layer"
                     with m.If(layer.last):
