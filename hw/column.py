@@ -84,9 +84,6 @@ class Column(wiring.Component):
         `o_reply` answers the query of two cycles ago; `i_reply` is the western neighbour's.
     """
 
-    sum_delay = ProcessingElement.latency + 1
-    """Cycles from `issue.last` to the first sum's `drain`, beyond the read latency."""
-
     def __init__(self, config: ArrayConfig, index: int):
         self.config = config
         self.index = index
@@ -158,7 +155,7 @@ class Column(wiring.Component):
 
         # Sums.
         drain = control.drain
-        m.d.comb += element.shift.eq(drain.valid)
+        m.d.comb += element.shift.eq(drain.shift)
         for number, unit in enumerate(lane):
             m.d.comb += [
                 unit.total.eq(element.total[number]),
@@ -179,7 +176,7 @@ class Column(wiring.Component):
         m.submodules.ranks = ranks = Memory(
             shape=config.rank_bits * lanes, depth=config.rank_words, init=[], attrs={"no_rw_check": 1})
         rank_read, rank_write = ranks.read_port(), ranks.write_port()
-        valid, group_last = (drain.valid & ~drain.pad), drain.group_last
+        valid, group_last = drain.valid, drain.group_last
         for _ in range(3):
             valid, group_last = registered(m, valid), registered(m, group_last)
         m.d.comb += [
@@ -188,8 +185,9 @@ class Column(wiring.Component):
             rank_write.data.eq(Cat(unit.o_rank for unit in lane)),
             rank_write.en.eq(valid & control.phase.rank_write),
         ]
+        stored = registered(m, rank_read.data) if config.pipelined else rank_read.data
         for number, unit in enumerate(lane):
-            m.d.comb += unit.stored_rank.eq(rank_read.data.word_select(number, config.rank_bits))
+            m.d.comb += unit.stored_rank.eq(stored.word_select(number, config.rank_bits))
 
         # Verdicts: winners and results from the lanes, labels from the host.
         verdict_width = VerdictLayout.size

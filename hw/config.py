@@ -213,6 +213,11 @@ class ArrayConfig:
         return self.read_latency + (2 if self.pipelined else 1)
 
     @property
+    def element_latency(self) -> int:
+        """Cycles from a sum's last word to its first row's total: with registers, one more behind the XNOR."""
+        return 5 if self.pipelined else 4
+
+    @property
     def step_latency(self) -> int:
         """Cycles from a counter's address to its step: with registers, a cycle more to make ready what it needs."""
         return self.read_latency + 1 if self.pipelined else self.read_latency

@@ -35,16 +35,13 @@ class ProcessingElement(wiring.Component):
     shift : In(1)
         Take the next row out of the chain.
     total : Out, `sum_width` bits a lane
-        Equal bits under the mask, for row 0 from `latency` cycles after `last` on, then one row a `shift`.
+        Equal bits under the mask: row 0 `config.element_latency` cycles after `last`, then another row a `shift`.
     count : Out, `sum_width` bits a lane
         Bits under the mask, held as long as the rows of the same sum come out.
 
     Between two sums there is at least one cycle without `compute`, and all rows of the former must have been
     shifted out before the latter's come in.
     """
-
-    latency = DotAccumulator.latency + 1
-    """Cycles from `last` to row 0's `total`."""
 
     def __init__(self, config: ArrayConfig):
         self.config = config
@@ -67,7 +64,7 @@ class ProcessingElement(wiring.Component):
         m.d.sync += self.o_tile.eq(self.i_tile)
 
         compute, load = self.compute, self.compute & self.last
-        for _ in range(DotAccumulator.latency - 1):
+        for _ in range(self.config.element_latency - 2):
             next_compute, next_load = Signal(), Signal()
             m.d.sync += [next_compute.eq(compute), next_load.eq(load)]
             compute, load = next_compute, next_load
@@ -76,7 +73,8 @@ class ProcessingElement(wiring.Component):
         load = clear
 
         def accumulator(name, weight, value, mask):
-            m.submodules[name] = unit = DotAccumulator(width=TILE, sum_width=self.config.sum_width)
+            m.submodules[name] = unit = DotAccumulator(
+                width=TILE, sum_width=self.config.sum_width, pipelined=self.config.pipelined)
             m.d.comb += [
                 unit.weight.eq(weight), unit.value.eq(value), unit.mask.eq(mask),
                 unit.compute.eq(compute), unit.clear.eq(clear)]

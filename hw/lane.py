@@ -20,13 +20,14 @@ __all__ = ["Lane", "PhaseLayout", "drain_layout"]
 def drain_layout(config: ArrayConfig) -> data.StructLayout:
     """What goes with each neuron's sum.
 
-    valid, pad, first: a sum is here; it lies beyond the layer's last neuron; it is the first of its 16.
+    shift, valid, first: a sum is here; of a neuron, not of the padding of the layer's last block; the first of its 16.
     group_first, group_last, member: place in the group (of the classes, where the sums are logits).
-    rank_address: the neuron's word of the rank memory, one cycle later if it is read (votes), three if it is written.
+    rank_address: the neuron's word of the rank memory, three cycles later if it is written; if it is read (votes), as
+    late as `config.read_latency` allows.
     verdict_address: where the group's verdict goes, three cycles later.
     """
     return data.StructLayout({
-        "valid": 1, "pad": 1, "first": 1, "group_first": 1, "group_last": 1, "member": MEMBER_BITS,
+        "shift": 1, "valid": 1, "first": 1, "group_first": 1, "group_last": 1, "member": MEMBER_BITS,
         "rank_address": range(config.rank_words), "verdict_address": range(config.winner_words),
     })
 
@@ -92,7 +93,7 @@ class Lane(wiring.Component):
         m = Module()
         config, phase = self.config, self.phase
         flags = data.StructLayout({
-            "valid": 1, "pad": 1, "first": 1, "group_first": 1, "group_last": 1, "member": MEMBER_BITS})
+            "shift": 1, "valid": 1, "first": 1, "group_first": 1, "group_last": 1, "member": MEMBER_BITS})
         stage = [Signal(flags, name=f"stage_{number}") for number in range(1, 4)]
         for name in flags.members:
             m.d.sync += stage[0][name].eq(self.drain[name])
@@ -111,8 +112,8 @@ class Lane(wiring.Component):
 
         # Of which class a logit is, is known before the logit.
         m.submodules.trigger = trigger = Trigger(config)
-        here, is_true = self.drain.valid & ~self.drain.pad, self.drain.member == label
-        m.d.sync += [trigger.true.eq(here & is_true), trigger.other.eq(here & ~is_true)]
+        is_true = self.drain.member == label
+        m.d.sync += [trigger.true.eq(self.drain.valid & is_true), trigger.other.eq(self.drain.valid & ~is_true)]
         m.d.comb += [
             trigger.first.eq(stage[0].group_first),
             trigger.logit.eq(z),
@@ -130,17 +131,17 @@ class Lane(wiring.Component):
             negative.eq(z < 0),
             zero.eq(z == 0),
         ]
-        with m.If(stage[0].valid & stage[0].first):
+        with m.If(stage[0].shift & stage[0].first):
             m.d.sync += [aux_value.eq(self.aux_value), aux_gate.eq(self.aux_gate)]
-        with m.Elif(stage[1].valid):
+        with m.Elif(stage[1].shift):
             m.d.sync += [aux_value.eq(aux_value >> 1), aux_gate.eq(aux_gate >> 1)]
         sign, opinion, gate, up, wrong = (Signal(name=name) for name in ("sign", "opinion", "gate", "up", "wrong"))
         m.d.comb += [
             opinion.eq(~(phase.backward & zero)),
-            sign.eq(~negative & opinion & ~stage[1].pad),
-            gate.eq(Mux(phase.backward, aux_gate[0] & opinion, magnitude <= phase.gate) & ~stage[1].pad),
+            sign.eq(~negative & opinion & stage[1].valid),
+            gate.eq(Mux(phase.backward, aux_gate[0] & opinion, magnitude <= phase.gate) & stage[1].valid),
             up.eq(Mux(phase.backward, sign, aux_value[0])),
-            wrong.eq(phase.select & opinion & ~stage[1].pad & (sign ^ aux_value[0])),
+            wrong.eq(phase.select & opinion & stage[1].valid & (sign ^ aux_value[0])),
         ]
         rank_top = 1 << config.rank_bits
         shifted = Signal(config.sum_width)
@@ -150,9 +151,9 @@ class Lane(wiring.Component):
         value_word, gate_word = Signal(TILE), Signal(TILE)
         late_gate = Signal()
         m.d.sync += late_gate.eq(gate)
-        with m.If(stage[1].valid):
+        with m.If(stage[1].shift):
             m.d.sync += value_word.eq(Cat(value_word[1:], sign))
-        with m.If(stage[2].valid):
+        with m.If(stage[2].shift):
             m.d.sync += gate_word.eq(Cat(gate_word[1:], late_gate))
         rank, chosen_wrong, chosen_up = Signal(config.rank_bits), Signal(), Signal()
         m.d.sync += [
@@ -162,7 +163,7 @@ class Lane(wiring.Component):
         ]
         m.submodules.winner = winner = WinnerSelect(config)
         m.d.comb += [
-            winner.valid.eq(stage[2].valid & ~stage[2].pad),
+            winner.valid.eq(stage[2].valid),
             winner.first.eq(stage[2].group_first),
             winner.last.eq(stage[2].group_last),
             winner.wrong.eq(chosen_wrong),

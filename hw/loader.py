@@ -8,6 +8,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from ..model.config import MAX_BATCH
 from .config import TILE, ArrayConfig
 from .program import LOADER
 from .records import ProgramPort, RecordReader
@@ -105,6 +106,13 @@ class Loader(wiring.Component):
             record.program.data.eq(self.program.data),
         ]
 
+        pass_full = (lane == config.lanes - 1) & (column == config.columns - 1)
+
+        def following(of_another_pass):
+            with m.If(of_another_pass):
+                m.d.sync += self.final_pass.eq(self.final_pass + 1)
+            m.next = "inputs"
+
         with m.FSM():
             with m.State("empty"):
                 may_load = ~self.running | (header.double & ~self.overtaken)
@@ -157,14 +165,14 @@ class Loader(wiring.Component):
                             with m.If(column == config.columns - 1):
                                 m.d.sync += column.eq(0)
                         m.next = "next"
+                        with m.If(self.i_sample.valid & (self.sample != MAX_BATCH - 1)):
+                            following(pass_full)
             with m.State("next"):
                 m.d.comb += self.loaded.eq(1)
                 with m.If(self.taken):
                     m.next = "taken"
                 with m.Elif(self.i_sample.valid & ~self.sample[5]):
-                    with m.If((lane == 0) & (column == 0)):
-                        m.d.sync += self.final_pass.eq(self.final_pass + 1)
-                    m.next = "inputs"
+                    following((lane == 0) & (column == 0))
             with m.State("taken"):
                 m.d.sync += self.parity.eq(~self.parity)
                 m.next = "empty"

@@ -1,8 +1,8 @@
 """Counting equal bits under a mask, and summing the counts of a row word by word.
 
     weight, value, mask ─► 16 × masked XNOR ─► 7 + 7 + 1 + 1 bits ─► count of 15, 1 bit ─► + ─► total ─┐
-                                           register             register            ▲      register │
-                                                                                    └───────────────┘
+                                  (register)           register               register    ▲ register │
+                                                                                          └──────────┘
 
 The shape follows the cells. A full adder of single bits costs two LUTs, but a carry chain adds a bit for one:
 so the tree stops at two counts of seven, one carry chain adds these and a fifteenth bit, and the last bit is
@@ -31,29 +31,29 @@ class DotAccumulator(wiring.Component):
         Bits of a word, 1 to 16.
     sum_width
         Bits of the sum, which wraps.
+    pipelined
+        With a register behind the XNOR too.
 
     Members
     -------
     weight, value, mask : In(width)
         The word.
     compute : In(1)
-        Two cycles behind the word: it counts.
+        Two cycles behind the word, or three: it counts.
     clear : In(1)
         Begin another sum; not together with `compute`.
     total : Out(sum_width)
-        The sum, from `latency` cycles behind its last word until `clear`.
+        The sum, from three cycles behind its last word until `clear`, or four if pipelined.
     """
 
-    latency = 3
-    """Cycles from a word to a `total` that has it."""
-
-    def __init__(self, *, width: int = 16, sum_width: int):
+    def __init__(self, *, width: int = 16, sum_width: int, pipelined: bool = False):
         if not 1 <= width <= 16:
             raise ValueError(f"width must be an integer from 1 to 16, not {width!r}")
         if not sum_width >= 1:
             raise ValueError(f"sum_width must be a positive integer, not {sum_width!r}")
         self.width = width
         self.sum_width = sum_width
+        self.pipelined = pipelined
         super().__init__({
             "weight": In(width),
             "value": In(width),
@@ -65,8 +65,8 @@ class DotAccumulator(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        equal = Signal(16)
-        m.d.comb += equal.eq(self.mask & ~(self.weight ^ self.value))
+        equal = Signal(16, reset_less=True)
+        m.d["sync" if self.pipelined else "comb"] += equal.eq(self.mask & ~(self.weight ^ self.value))
 
         low, high, single, spare = (Signal(width, reset_less=True) for width in (3, 3, 1, 1))
         m.d.sync += [

@@ -315,12 +315,12 @@ class Sequencer(wiring.Component):
         last_row = Signal()
         m.d.comb += [
             last_row.eq(last_rows & (row == draining.last_rows)),
-            drain.first.eq(drain.valid & (row == 0)),
-            drain.pad.eq(over),
+            drain.first.eq(drain.shift & (row == 0)),
+            drain.valid.eq(drain.shift & ~over),
             drain.group_first.eq(drain.member == 0),
             drain.group_last.eq((drain.member == draining.group) | last_row),
         ]
-        with m.If(drain.valid):
+        with m.If(drain.shift):
             m.d.sync += row.eq(row + 1)
             with m.If(~over):
                 m.d.sync += drain.member.eq(drain.member + 1)
@@ -329,18 +329,18 @@ class Sequencer(wiring.Component):
             with m.If(last_row):
                 m.d.sync += over.eq(1)
             with m.If(row % config.rows == config.rows - 1):
-                m.d.sync += drain.valid.eq(0)
+                m.d.sync += drain.shift.eq(0)
         upper = ~job.lower
         with m.If(summed):
-            m.d.sync += [drain.valid.eq(1), last_rows.eq(job.last)]
+            m.d.sync += [drain.shift.eq(1), last_rows.eq(job.last)]
             with m.If(upper):
                 m.d.sync += [row.eq(0), over.eq(0)]
                 with m.If(job.block == 0):
                     m.d.sync += drain.member.eq(0)
 
         # What is read or written late has its address late.
-        begins, rows = [summed & upper], [drain.valid]
-        verdicts, ends = [drain.valid & ~over & drain.group_last], [drain.valid & (row == TILE - 1)]
+        begins, rows = [summed & upper], [drain.shift]
+        verdicts, ends = [drain.valid & drain.group_last], [drain.shift & (row == TILE - 1)]
         for tokens in (begins, rows, verdicts, ends):
             for _ in range(3):
                 token = Signal()
@@ -351,9 +351,10 @@ class Sequencer(wiring.Component):
         m.d.comb += [
             drain.rank_address.eq(Cat(rank_pass, rank_row, rank_block)),
             drain.verdict_address.eq(Cat(verdict_pass, verdict_offset))]
-        with m.If(Mux(draining.backward, begins[1], begins[3])):
+        reads = 2 - config.read_latency
+        with m.If(Mux(draining.backward, begins[reads], begins[3])):
             m.d.sync += [rank_pass.eq(job.pass_), rank_row.eq(0), rank_block.eq(draining.rank + job.block)]
-        with m.Elif(Mux(draining.backward, rows[1], rows[3])):
+        with m.Elif(Mux(draining.backward, rows[reads], rows[3])):
             m.d.sync += rank_row.eq(rank_row + 1)
         # Where there are parts, each has one group.
         with m.If(begins[3] & job.first):
@@ -366,7 +367,7 @@ class Sequencer(wiring.Component):
         # from a time when the next job has not begun to drain, nor its last words been issued.
         late = Signal(data.StructLayout({
             "pass_": pass_shape, "block": words_shape, "final": 1}))
-        with m.If(drain.valid & (row == (4 if config.rows == TILE else 8))):
+        with m.If(drain.shift & (row == 4) if config.rows == TILE else summed & job.lower):
             m.d.sync += [late[name].eq(job[name]) for name in late.shape().members]
         part_bits = ceil_log2(max(1, config.update_words))
         paired = Signal()

@@ -5,7 +5,6 @@ Each is what the unit named does; a change of a unit's states or stages is a cha
 
 from dataclasses import dataclass
 
-from .column import Column
 from .config import TILE, ArrayConfig
 from .program import Field, record_words
 
@@ -40,7 +39,7 @@ class Timing:
     @property
     def sums(self) -> int:
         """From a job's last word to its first sum."""
-        return self.array.read_latency + Column.sum_delay
+        return self.array.read_latency + self.array.element_latency + 1
 
     @property
     def settling(self) -> int:
@@ -126,5 +125,5 @@ class Timing:
     load_start = 1
     """Of a batch, beside reading the record."""
 
-    load_sample = 2
+    load_sample = 1
     """Of a sample, beside its words, its label and its target's words."""

@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import ArrayConfig
+from .memory import registered
 from .winners import MEMBER_BITS, VerdictLayout
 
 __all__ = ["Trigger"]
@@ -47,30 +48,29 @@ class Trigger(wiring.Component):
         m = Module()
         shape = self.logit.shape()
         true, other = Signal(shape), Signal(shape)
-        other_member = Signal(MEMBER_BITS)
-        other_valid = Signal()
+        other_valid, leads = Signal(), Signal()
         with m.If(self.true):
             m.d.sync += true.eq(self.logit)
             with m.If(self.first):
                 m.d.sync += other_valid.eq(0)
         with m.If(self.other):
             m.d.sync += other_valid.eq(1)
-        with m.If(self.other & (self.first | ~other_valid | (self.logit > other))):
-            m.d.sync += [other.eq(self.logit), other_member.eq(self.member)]
-        # The lead is registered; the classes it is between are the same for one more cycle only, so they are too.
+        m.d.comb += leads.eq(self.other & (self.first | ~other_valid | (self.logit > other)))
+        with m.If(leads):
+            m.d.sync += other.eq(self.logit)
+        # Its class follows a cycle later; if it is above the true one, it came after it.
+        other_member, true_is_lower = Signal(MEMBER_BITS), Signal()
+        member, is_above = registered(m, self.member), registered(m, self.member > self.label)
+        with m.If(registered(m, leads)):
+            m.d.sync += [other_member.eq(member), true_is_lower.eq(is_above)]
+        # The lead is registered, and so comes with the label of the cycle before and which class leads the others.
         lead = Signal(signed(len(true) + 1))
-        ahead, behind = Signal(MEMBER_BITS), Signal(MEMBER_BITS)
-        true_is_lower = Signal()
-        m.d.sync += [
-            lead.eq(true - other),
-            ahead.eq(self.label),
-            behind.eq(other_member),
-            true_is_lower.eq(self.label < other_member),
-        ]
+        ahead = Signal(MEMBER_BITS)
+        m.d.sync += [lead.eq(true - other), ahead.eq(self.label)]
         wins = Signal()
         m.d.comb += [
             wins.eq((lead > 0) | ((lead == 0) & true_is_lower)),
-            self.o.member.eq(Mux(wins, ahead, behind)),
+            self.o.member.eq(Mux(wins, ahead, other_member)),
             self.o.up.eq(lead < self.margin),
             self.o.valid.eq(1),
         ]

@@ -11,7 +11,6 @@ import numpy as np
 from cocotb.triggers import FallingEdge, ReadOnly, Timer
 
 from ..hw.config import TILE, ArrayConfig
-from ..hw.element import ProcessingElement
 from ..hw.program import LAYER, LOADER, PHASE, encode
 from ..hw.records import RecordReader
 from ..hw.replay import ReplayMemory
@@ -108,10 +107,10 @@ async def element(dut):
             counts += mask.sum(axis=1)
             if last:
                 arrivals = {begin: sums for begin, sums in arrivals.items() if begin + rows > time}
-                arrivals[last_time + ProcessingElement.latency] = totals, counts
+                arrivals[last_time + CONFIG.element_latency] = totals, counts
             await step(tile, {"value": pack(value), "mask": pack(mask), "compute": 1, "last": last})
         await step(rng.integers(0, 2, (rows, TILE)), nothing)
-    for _ in range(ProcessingElement.latency + rows):
+    for _ in range(CONFIG.element_latency + rows):
         await step(np.zeros((rows, TILE)), nothing)
     assert len(expected) == 60 * rows * lanes
 
