@@ -40,10 +40,10 @@ class CounterStep(wiring.Component):
         # A picked counter steps on if its first step was outward, else back to where it was: the sign alone tells.
         # Unless the first led across zero, from 0 to -2 or from -1 to 1: which is the counter where it was, but with
         # all bits turned save the lowest.
-        inner, negative = self.k[1:-1], self.k[-1]
+        negative = self.k[-1]
         at_zero, inward, crossing = Signal(), Signal(), Signal()
         m.d.comb += [
-            at_zero.eq(Mux(negative, inner.all() & self.k[0], ~(inner.any() | self.k[0]))),
+            at_zero.eq(self.k.all() | ~self.k.any()),
             inward.eq(~(self.up ^ negative)),
             crossing.eq(at_zero & self.pick & inward & ~self.hold),
         ]

@@ -139,7 +139,7 @@ class Lane(wiring.Component):
         m.d.comb += [
             opinion.eq(~(phase.backward & zero)),
             sign.eq(~negative & opinion & stage[1].valid),
-            gate.eq(Mux(phase.backward, aux_gate[0] & opinion, magnitude <= phase.gate) & stage[1].valid),
+            gate.eq(Mux(phase.backward, aux_gate[0] & opinion, ~(phase.gate < magnitude)) & stage[1].valid),
             up.eq(Mux(phase.backward, sign, aux_value[0])),
             wrong.eq(phase.select & opinion & stage[1].valid & (sign ^ aux_value[0])),
         ]

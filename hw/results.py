@@ -1,6 +1,6 @@
 """Reads a batch's results from the columns' verdict memories: the triggers for the updater, then all to the host."""
 
-from amaranth import Cat, Module, Signal, signed
+from amaranth import C, Cat, Module, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -88,7 +88,7 @@ class Results(wiring.Component):
                 answered = registered(m, answered)
             m.d.comb += [
                 enter.eq(answered), self.complete.eq(missing == 0),
-                coming.eq(Cat(self.reply.up[sample] & (places > sample) for sample in range(samples)))]
+                coming.eq(Cat(self.reply.up[sample] & (C(sample) < places) for sample in range(samples)))]
             m.d.sync += missing.eq(missing - answered)
             with m.If(enter):
                 m.d.sync += places.eq(places - samples)

@@ -11,30 +11,23 @@ from amaranth.lib.wiring import In, Out
 from ..model.config import MAX_BATCH
 from .config import ArrayConfig
 
-__all__ = ["SampleLayout", "Samples", "take_first"]
+__all__ = ["SampleLayout", "Samples", "part_first"]
 
 
 def SampleLayout(config: ArrayConfig) -> data.StructLayout:
-    """A row's samples: the first, the mask of the others (bit μ), and in `up` those that step up; or `count` of them,
-    less one, in list `half`."""
+    """A row's samples: the first and the others, as masks (bit μ), and those that step up; or `count` of them, less
+    one, in list `half`."""
     if config.listed:
         return data.StructLayout({"count": range(MAX_BATCH), "half": 1})
-    return data.StructLayout({"first": _Head, "rest": MAX_BATCH, "up": MAX_BATCH})
+    return data.StructLayout({"first": MAX_BATCH, "rest": MAX_BATCH, "up": MAX_BATCH})
 
 
-_Head = data.StructLayout({"sample": range(MAX_BATCH), "up": 1, "last": 1})
-
-
-def take_first(m: Module, mask, up) -> tuple:
-    """The lowest sample of `mask`, as `SampleLayout` has it, and the mask of the others."""
-    # The lowest bit by a subtraction and its place by trees: a chain of 32 choices would set the clock.
-    alone, rest, head = Signal(MAX_BATCH), Signal(MAX_BATCH), Signal(_Head)
-    m.d.comb += [rest.eq(mask & (mask - 1)), alone.eq(mask & ~(mask - 1))]
-    for bit in range(len(head.sample)):
-        m.d.comb += head.sample[bit].eq(
-            Cat(alone[sample] for sample in range(MAX_BATCH) if sample >> bit & 1).any())
-    m.d.comb += [head.up.eq((up & alone).any()), head.last.eq(rest == 0)]
-    return head, rest
+def part_first(m: Module, mask) -> tuple:
+    """The lowest sample of `mask`, alone in a mask, and the mask of the others."""
+    # A subtraction: a chain of 32 choices would set the clock.
+    first, rest = Signal(MAX_BATCH), Signal(MAX_BATCH)
+    m.d.comb += [rest.eq(mask & (mask - 1)), first.eq(mask & ~(mask - 1))]
+    return first, rest
 
 
 class Samples(wiring.Component):
@@ -84,19 +77,32 @@ class Samples(wiring.Component):
         return m
 
     def _from_mask(self, m: Module):
-        # The next sample is known before it is asked for.
-        row, head, rest = Signal(SampleLayout(self.config)), Signal(_Head), Signal(MAX_BATCH)
+        # The next sample is known before it is asked for, and the one after it as a mask.
+        head_layout = data.StructLayout({"sample": range(MAX_BATCH), "up": 1, "last": 1})
+        head, first = Signal(head_layout), Signal(head_layout)
+        after, rest, all_rest, row_up = (
+            Signal(MAX_BATCH, name=name) for name in ("after", "rest", "all_rest", "row_up"))
         phase = Signal(8)
-        following, others = take_first(m, rest, row.up)
+
+        def named(alone, up, others):
+            """The one sample of a mask, by its number."""
+            number = Cat(Cat(alone[sample] for sample in range(MAX_BATCH) if sample >> bit & 1).any()
+                         for bit in range(len(head.sample)))
+            return Cat(number, (up & alone).any(), others == 0)
+
         m.d.comb += self.last.eq(head.last)
-        with m.If(self.next):
-            m.d.sync += [
-                self.sample.eq(head.sample), self.up.eq(head.up), self.turn.eq(phase - head.sample),
-                head.eq(following), rest.eq(others)]
-            with m.If(head.last):
-                m.d.sync += [head.eq(row.first), rest.eq(row.rest)]
+        following, others = Signal(head_layout), Signal(MAX_BATCH)
+        m.d.comb += [following.eq(named(after, row_up, rest)), others.eq(rest)]
         with m.If(self.take):
-            m.d.sync += [row.eq(self.i), head.eq(self.i.first), rest.eq(self.i.rest), phase.eq(self.phase)]
+            m.d.comb += [following.eq(named(self.i.first, self.i.up, self.i.rest)), others.eq(self.i.rest)]
+            m.d.sync += [
+                first.eq(following), all_rest.eq(self.i.rest), row_up.eq(self.i.up), phase.eq(self.phase)]
+        with m.Elif(head.last):
+            m.d.comb += [following.eq(first), others.eq(all_rest)]
+        with m.If(self.next):
+            m.d.sync += [self.sample.eq(head.sample), self.up.eq(head.up), self.turn.eq(phase - head.sample)]
+        with m.If(self.next | self.take):
+            m.d.sync += [head.eq(following), Cat(after, rest).eq(Cat(*part_first(m, others)))]
 
     def _from_list(self, m: Module):
         m.submodules.memory = memory = Memory(

@@ -14,17 +14,26 @@ from ..model.config import MAX_BATCH
 from .column import reply_layout
 from .config import TILE, ArrayConfig
 from .memory import registered
-from .samples import SampleLayout, take_first
+from .samples import SampleLayout, part_first
 from .winners import MEMBER_BITS
 
-__all__ = ["RowLayout", "RowScan"]
+__all__ = ["PlaceLayout", "QueueLayout", "RowLayout", "RowScan"]
+
+
+def PlaceLayout(config: ArrayConfig) -> data.StructLayout:
+    """A row: its number, first counter word and first tile."""
+    return data.StructLayout({
+        "row": config.sum_width, "counter": range(config.counter_words), "tile": range(config.tiles)})
 
 
 def RowLayout(config: ArrayConfig) -> data.StructLayout:
-    """A row to update: its number, first counter word, first tile, and the samples."""
-    return data.StructLayout({
-        "row": config.sum_width, "counter": range(config.counter_words), "tile": range(config.tiles),
-        "samples": SampleLayout(config)})
+    """A row to update, and the samples that do."""
+    return data.StructLayout({"place": PlaceLayout(config), "samples": SampleLayout(config)})
+
+
+def QueueLayout(config: ArrayConfig) -> data.StructLayout:
+    """A row that was found and waits: the mask of the samples that update it, and those that step up."""
+    return data.StructLayout({"wins": MAX_BATCH, "up": MAX_BATCH, "place": PlaceLayout(config)})
 
 
 class RowScan(wiring.Component):
@@ -52,7 +61,7 @@ class RowScan(wiring.Component):
         See `Updater`.
     write, write_sample, write_up, write_turn, write_place : Out
         To the list of samples, where there is one.
-    found : Out(RowLayout)
+    found : Out(PlaceLayout)
         The row that is being gathered.
     o : Out(stream of RowLayout)
         Rows with at least one sample, ascending.
@@ -87,7 +96,7 @@ class RowScan(wiring.Component):
             "address": Out(range(config.winner_words)),
             "member": Out(MEMBER_BITS),
             "reply": In(reply_layout(config)),
-            "found": Out(RowLayout(config)),
+            "found": Out(PlaceLayout(config)),
             "o": Out(stream.Signature(RowLayout(config))),
         })
 
@@ -140,7 +149,7 @@ class RowScan(wiring.Component):
             valid, last = next_valid, next_last
         complete, some, push = Signal(), Signal(), Signal()
         m.d.sync += complete.eq(last)
-        found = self.found
+        found, samples = self.found, Signal(SampleLayout(config))
         empty = complete & ~some
         m.d.comb += [push.eq(complete & some), dropped.eq(registered(m, empty) if config.pipelined else empty)]
         if config.listed:
@@ -150,7 +159,7 @@ class RowScan(wiring.Component):
                 self.write_sample.eq(sample), self.write_up.eq(self.reply.up[0]),
                 self.write_place.eq(Cat(following[:-1], half)),
                 some.eq(following != 0),
-                found.samples.count.eq(following - 1), found.samples.half.eq(half),
+                samples.count.eq(following - 1), samples.half.eq(half),
             ]
             # A row's turns begin one before the last row's.
             turn = Signal(8)
@@ -173,10 +182,7 @@ class RowScan(wiring.Component):
                 m.d.sync += [
                     mask.eq(Cat(mask, self.reply.match)[config.samples:]),
                     up.eq(Cat(up, self.reply.up)[config.samples:])]
-            first, rest = take_first(m, wins, up)
-            m.d.comb += [
-                wins.eq(mask & self.triggered), some.eq(wins != 0),
-                found.samples.first.eq(first), found.samples.rest.eq(rest), found.samples.up.eq(up)]
+            m.d.comb += [wins.eq(mask & self.triggered), some.eq(wins != 0)]
         with m.If(self.start | self.seek):
             m.d.sync += [found.row.eq(0), found.counter.eq(self.counter), found.tile.eq(self.tile)]
         # With one row ahead, the row waits where it was gathered; else it moves on at once.
@@ -187,23 +193,29 @@ class RowScan(wiring.Component):
                 m.d.sync += found.tile.eq(found.tile + self.tile_block_step)
 
         if ahead == 1:
-            source, source_valid = found, Signal()
+            place, waits = found, Signal()
             with m.If(push):
-                m.d.sync += source_valid.eq(1)
+                m.d.sync += waits.eq(1)
             with m.If(taken):
-                m.d.sync += source_valid.eq(0)
+                m.d.sync += waits.eq(0)
         else:
             # There is always room for what has been asked.
-            m.submodules.queue = queue = SyncFIFOBuffered(width=found.shape().size, depth=ahead)
-            source, source_valid = data.View(RowLayout(config), queue.r_data), queue.r_rdy
-            found_row, found_some = found.as_value(), push
+            layout = QueueLayout(config)
+            m.submodules.queue = queue = SyncFIFOBuffered(width=layout.size, depth=ahead)
+            found_row, found_some = Cat(wins, up[:MAX_BATCH], found), push
             if config.pipelined:
                 # Its samples are a long way into the cycle.
                 found_row, found_some = registered(m, found_row), registered(m, push)
             m.d.comb += [queue.w_data.eq(found_row), queue.w_en.eq(found_some), queue.r_en.eq(self.o.ready)]
+            queued, waits = data.View(layout, queue.r_data), queue.r_rdy
+            wins, up, place = queued.wins, queued.up, queued.place
+        if not config.listed:
+            first, rest = part_first(m, wins)
+            m.d.comb += [samples.first.eq(first), samples.rest.eq(rest), samples.up.eq(up)]
         m.d.comb += [
-            self.o.valid.eq(source_valid),
-            self.o.payload.eq(source),
+            self.o.valid.eq(waits),
+            self.o.payload.place.eq(place),
+            self.o.payload.samples.eq(samples),
             taken.eq(self.o.valid & self.o.ready),
             self.busy.eq(asking | (under_way != 0)),
         ]

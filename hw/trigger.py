@@ -55,12 +55,12 @@ class Trigger(wiring.Component):
                 m.d.sync += other_valid.eq(0)
         with m.If(self.other):
             m.d.sync += other_valid.eq(1)
-        m.d.comb += leads.eq(self.other & (self.first | ~other_valid | (self.logit > other)))
+        m.d.comb += leads.eq(self.other & (self.first | ~other_valid | (other < self.logit)))
         with m.If(leads):
             m.d.sync += other.eq(self.logit)
         # Its class follows a cycle later; if it is above the true one, it came after it.
         other_member, true_is_lower = Signal(MEMBER_BITS), Signal()
-        member, is_above = registered(m, self.member), registered(m, self.member > self.label)
+        member, is_above = registered(m, self.member), registered(m, self.label < self.member)
         with m.If(registered(m, leads)):
             m.d.sync += [other_member.eq(member), true_is_lower.eq(is_above)]
         # The lead is registered, and so comes with the label of the cycle before and which class leads the others.

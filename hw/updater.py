@@ -205,14 +205,14 @@ class Updater(wiring.Component):
         m.d.comb += [
             taken.eq(row_valid & (~active | over)), samples.take.eq(taken), samples.i.eq(row.samples)]
         if not config.listed:
-            m.d.comb += samples.phase.eq(self.phase - row.row[:8])
+            m.d.comb += samples.phase.eq(self.phase - row.place.row[:8])
 
         def begin(row):
             return [word.eq(0), place.counter.eq(row.counter), place.tile.eq(row.tile), place.half.eq(0),
                     place.row.eq(row.row)]
 
         with m.If(taken):
-            m.d.sync += [active.eq(1), fresh.eq(1), last_word.eq(layer.words == 0), *begin(row)]
+            m.d.sync += [active.eq(1), fresh.eq(1), last_word.eq(layer.words == 0), *begin(row.place)]
 
         m.d.comb += [
             *(stage[0][name].eq(chosen[name]) for name in ("first", "last", "last_word", "first_word")),

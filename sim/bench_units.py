@@ -441,9 +441,8 @@ class Lists:
 def listed(samples: dict) -> list[tuple[int, int]]:
     """Numbers of a row's samples and whether they step up, from `SampleLayout` with masks."""
     first, rest = samples["first"], samples["rest"]
-    assert first["last"] == (rest == 0) and rest % (2 << first["sample"]) == 0
-    return [(first["sample"], first["up"])] + [
-        (sample, samples["up"] >> sample & 1) for sample in range(MAX_BATCH) if rest >> sample & 1]
+    assert first.bit_count() == 1 and rest % (2 * first) == 0
+    return [(sample, samples["up"] >> sample & 1) for sample in range(MAX_BATCH) if (first | rest) >> sample & 1]
 
 
 @cocotb.test(timeout_time=500, timeout_unit="us")
@@ -476,8 +475,7 @@ async def samples(dut):
             payload = {"count": count - 1, "half": half}
         else:
             inputs = {"phase": phase}
-            payload = {"first": {"sample": row[0][0], "up": row[0][1], "last": count == 1},
-                       "rest": sum(1 << sample for sample, *_ in row[1:]),
+            payload = {"first": 1 << row[0][0], "rest": sum(1 << sample for sample, *_ in row[1:]),
                        "up": sum(up << sample for sample, up, _ in row)}
         payload = flatten(SampleLayout(CONFIG), payload)
         if number == 0 or rng.integers(2):
@@ -553,7 +551,8 @@ async def scan(dut):
             await cycle(dut)
         got = await sink.receive(len(expected))
         for number, item in enumerate(got):
-            item["samples"] = lists.rows[number] if CONFIG.listed else listed(item["samples"])
+            got[number] = item["place"] | {
+                "samples": lists.rows[number] if CONFIG.listed else listed(item["samples"])}
         if CONFIG.listed:
             assert int(dut.triggered.value) == pack(triggered)
             del lists.rows[:]

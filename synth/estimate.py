@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ..hw.config import TILE, ArrayConfig
 from ..hw.link.config import LinkConfig
 from ..hw.memory import split_depths
-from ..hw.scan import RowLayout
+from ..hw.scan import QueueLayout
 from ..hw.winners import VerdictLayout
 from ..model.config import MAX_BATCH
 from .boards import BOARDS, Board, Device
@@ -100,7 +100,7 @@ def memories(config: ArrayConfig, link: LinkConfig) -> list[MemoryShape]:
         MemoryShape(name="packets", width=8, depth=2 * link.buffer_bytes),
     ]
     if config.scan_ahead > 1:
-        found.append(MemoryShape(name="rows", width=RowLayout(config).size, depth=config.scan_ahead - 1))
+        found.append(MemoryShape(name="rows", width=QueueLayout(config).size, depth=config.scan_ahead - 1))
     if config.listed:
         found.append(MemoryShape(name="samples", width=(MAX_BATCH - 1).bit_length() + 9, depth=2 * MAX_BATCH))
     if config.counter_memory == "block":
