@@ -1,6 +1,6 @@
 """Prediction and trigger of a sample, as its logits stream by (Eq. 1)."""
 
-from amaranth import Module, Mux, Signal, signed
+from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -55,7 +55,9 @@ class Trigger(wiring.Component):
                 m.d.sync += other_valid.eq(0)
         with m.If(self.other):
             m.d.sync += other_valid.eq(1)
-        m.d.comb += leads.eq(self.other & (self.first | ~other_valid | (other < self.logit)))
+        # With their sign bits turned they compare as unsigned, by one carry chain.
+        lower, upper = (Cat(value[:-1], ~value[-1]) for value in (other, self.logit))
+        m.d.comb += leads.eq(self.other & (self.first | ~other_valid | (lower < upper)))
         with m.If(leads):
             m.d.sync += other.eq(self.logit)
         # Its class follows a cycle later; if it is above the true one, it came after it.
@@ -71,7 +73,7 @@ class Trigger(wiring.Component):
         m.d.comb += [
             wins.eq((lead > 0) | ((lead == 0) & true_is_lower)),
             self.o.member.eq(Mux(wins, ahead, other_member)),
-            self.o.up.eq(lead < self.margin),
+            self.o.up.eq(lead[-1] | (lead[:-1] < self.margin)),
             self.o.valid.eq(1),
         ]
         return m

@@ -75,7 +75,7 @@ MUTANTS = {
     "tie to the highest index": Mutant("winners", "self.rank < best_rank", "self.rank <= best_rank", "winner"),
     "right neuron wins": Mutant("winners", "self.wrong & (open_group", "(open_group", "winner"),
     "winner of the group before": Mutant("winners", "best.valid & ~self.first", "best.valid", "winner"),
-    "trigger at the margin": Mutant("trigger", "lead < self.margin", "lead <= self.margin", "trigger"),
+    "trigger at the margin": Mutant("trigger", "lead[:-1] < self.margin", "lead[:-1] <= self.margin", "trigger"),
     "tie to the true class": Mutant("trigger", "(lead == 0) & true_is_lower", "(lead == 0)", "trigger"),
     "counter wraps": Mutant(
         "counters", "self.o.eq(Mux(self.lost, ", "self.o.eq(Mux(0, ", "counter"),
