@@ -3,7 +3,7 @@
 Where the answers of many samples come at once, a mask over the batch tells them; where they come one by one, a list.
 """
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -91,18 +91,17 @@ class Samples(wiring.Component):
             return Cat(number, (up & alone).any(), others == 0)
 
         m.d.comb += self.last.eq(head.last)
-        following, others = Signal(head_layout), Signal(MAX_BATCH)
-        m.d.comb += [following.eq(named(after, row_up, rest)), others.eq(rest)]
-        with m.If(self.take):
-            m.d.comb += [following.eq(named(self.i.first, self.i.up, self.i.rest)), others.eq(self.i.rest)]
-            m.d.sync += [
-                first.eq(following), all_rest.eq(self.i.rest), row_up.eq(self.i.up), phase.eq(self.phase)]
-        with m.Elif(head.last):
-            m.d.comb += [following.eq(first), others.eq(all_rest)]
+        begins = named(self.i.first, self.i.up, self.i.rest)
         with m.If(self.next):
-            m.d.sync += [self.sample.eq(head.sample), self.up.eq(head.up), self.turn.eq(phase - head.sample)]
-        with m.If(self.next | self.take):
-            m.d.sync += [head.eq(following), Cat(after, rest).eq(Cat(*part_first(m, others)))]
+            m.d.sync += [
+                self.sample.eq(head.sample), self.up.eq(head.up), self.turn.eq(phase - head.sample),
+                head.eq(Mux(head.last, first, named(after, row_up, rest))),
+                Cat(after, rest).eq(Cat(*part_first(m, Mux(head.last, all_rest, rest))))]
+        # That a row is taken is known last: it only chooses.
+        with m.If(self.take):
+            m.d.sync += [
+                first.eq(begins), head.eq(begins), all_rest.eq(self.i.rest), row_up.eq(self.i.up),
+                Cat(after, rest).eq(Cat(*part_first(m, self.i.rest))), phase.eq(self.phase)]
 
     def _from_list(self, m: Module):
         m.submodules.memory = memory = Memory(

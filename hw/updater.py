@@ -166,7 +166,7 @@ class Updater(wiring.Component):
             m.d.sync += [
                 chosen.valid.eq(active | host_read | host_write), chosen.first.eq(Mux(active, fresh, host_read)),
                 chosen.last.eq(Mux(active, samples.last, host_write)),
-                chosen.last_word.eq(last_word), chosen.first_word.eq(word == 0), stage_place[0].eq(place),
+                chosen.last_word.eq(last_word), chosen.first_word.eq(word == 0),
                 chosen_region.eq(layer.replay_region + (word >> entry_bits)), chosen_half.eq(word[0]),
                 chosen_word.eq(word),
             ]
@@ -178,7 +178,16 @@ class Updater(wiring.Component):
                 with m.If(row_done):
                     m.d.sync += active.eq(0)
 
-        with m.If(by_word):
+        # With registers, the place is told a cycle later than the rest of the word in work: it is far away.
+        def late(flag):
+            return registered(m, flag) if config.pipelined else flag
+
+        if config.pipelined:
+            m.d.comb += stage_place[0].eq(place)
+        else:
+            with m.If(~stall):
+                m.d.sync += stage_place[0].eq(place)
+        with m.If(late(by_word)):
             m.d.sync += [
                 place.counter.eq(place.counter + 1),
                 place.tile.eq(place.tile + (place.half if lanes < TILE else config.update_words)),
@@ -208,11 +217,12 @@ class Updater(wiring.Component):
             m.d.comb += samples.phase.eq(self.phase - row.place.row[:8])
 
         def begin(row):
-            return [word.eq(0), place.counter.eq(row.counter), place.tile.eq(row.tile), place.half.eq(0),
-                    place.row.eq(row.row)]
+            return [place.counter.eq(row.counter), place.tile.eq(row.tile), place.half.eq(0), place.row.eq(row.row)]
 
         with m.If(taken):
-            m.d.sync += [active.eq(1), fresh.eq(1), last_word.eq(layer.words == 0), *begin(row.place)]
+            m.d.sync += [active.eq(1), fresh.eq(1), last_word.eq(layer.words == 0), word.eq(0)]
+        with m.If(late(taken)):
+            m.d.sync += begin(row.place)
 
         m.d.comb += [
             *(stage[0][name].eq(chosen[name]) for name in ("first", "last", "last_word", "first_word")),
@@ -374,7 +384,7 @@ class Updater(wiring.Component):
                 m.d.comb += scan.skip.eq(1)
                 m.next = "seek"
                 with m.If(there.row):
-                    m.d.sync += begin(scan.found)
+                    m.d.sync += [word.eq(0), *begin(scan.found)]
                     m.next = "seek_word"
             with m.State("seek_word"):
                 m.next = "word_seen"
