@@ -136,6 +136,7 @@ class Lane(wiring.Component):
         with m.Elif(stage[1].shift):
             m.d.sync += [aux_value.eq(aux_value >> 1), aux_gate.eq(aux_gate >> 1)]
         sign, opinion, gate, up, wrong = (Signal(name=name) for name in ("sign", "opinion", "gate", "up", "wrong"))
+        # Not `magnitude <= gate`: `<` is carries only, while `<=` and `>` need an equality, a chain of LUTs, as well.
         m.d.comb += [
             opinion.eq(~(phase.backward & zero)),
             sign.eq(~negative & opinion & stage[1].valid),

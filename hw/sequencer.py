@@ -351,7 +351,7 @@ class Sequencer(wiring.Component):
         m.d.comb += [
             drain.rank_address.eq(Cat(rank_pass, rank_row, rank_block)),
             drain.verdict_address.eq(Cat(verdict_pass, verdict_offset))]
-        reads = 2 - config.read_latency
+        reads = 2 - config.read_latency  # stored ranks come two cycles behind their sums
         with m.If(Mux(draining.backward, begins[reads], begins[3])):
             m.d.sync += [rank_pass.eq(job.pass_), rank_row.eq(0), rank_block.eq(draining.rank + job.block)]
         with m.Elif(Mux(draining.backward, rows[reads], rows[3])):
