@@ -88,7 +88,8 @@ class Loader(wiring.Component):
 
         word = Signal(8)
         target, last_target = Signal(range(256)), Signal()
-        fetch, wanted = Signal(range(config.program_words)), Signal(range(config.program_words))
+        # The prototype's word that is asked for: `step` behind `fetch`, which for its first is the network's prototypes.
+        fetch, step, wanted = (Signal(range(config.program_words)) for _ in range(3))
         column, lane = self.column, self.lane
         part_bits = ceil_log2(config.update_words)
         sample_word = self.i_sample.payload
@@ -98,8 +99,8 @@ class Loader(wiring.Component):
         ]
         # The program port is the record reader's but for the prototypes.
         fetching = Signal()
-        m.d.comb += wanted.eq(fetch)
         m.d.comb += [
+            wanted.eq(fetch + step),
             self.program.request.eq(record.program.request | fetching),
             self.program.address.eq(Mux(fetching, wanted, record.program.address)),
             record.program.grant.eq(self.program.grant & ~fetching),
@@ -136,24 +137,27 @@ class Loader(wiring.Component):
                         sample_word.last, header.label, (header.inputs + (word >> 1))[:len(header.inputs)]))),
                     self.i_sample.ready.eq(self.ready),
                 ]
+                # As if each word were the label: what matters is the last.
+                m.d.sync += [
+                    target.eq(0), last_target.eq(header.target_words == 0),
+                    fetch.eq(sample_word.data[:7] << header.prototype_shift), step.eq(header.prototypes)]
                 with m.If(self.i_sample.valid & self.ready):
                     m.d.sync += word.eq(word + config.load_words)
                     with m.If(sample_word.last):
-                        m.d.sync += [
-                            target.eq(0), last_target.eq(header.target_words == 0),
-                            fetch.eq(header.prototypes + (sample_word.data[:7] << header.prototype_shift))]
                         m.next = "fetch"
             with m.State("fetch"):
                 m.d.comb += fetching.eq(1)
+                m.d.sync += [fetch.eq(wanted), step.eq(self.program.grant)]
                 with m.If(self.program.grant):
                     m.next = "target"
             with m.State("target"):
                 # The word is here for one cycle, and the next is asked for, as if this could be written; if not, it is
                 # fetched again.
                 m.d.comb += [
-                    self.operand.eq(1), self.data.eq(self.program.data), wanted.eq(fetch + 1),
+                    self.operand.eq(1), self.data.eq(self.program.data),
                     self.address.eq(Cat(self.final_pass, header.targets + target)), fetching.eq(1)]
                 with m.If(~self.program.grant | ~self.ready):
+                    m.d.sync += step.eq(0)
                     m.next = "fetch"
                 with m.If(self.ready):
                     m.d.sync += [

@@ -311,7 +311,8 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
         "words": words[depth] - 1, "blocks": heights[depth] - 1, "last_rows": (classes - 1) % TILE,
         "tail": _tail(widths[depth]), "gate": network.margin, "operand": activations[depth - 1],
         "group": classes - 1, "verdict": result, "label": (result + 1) | buffered,
-        "pace": max(drain + 3, 2 * array.columns) - 3, "end_infer": 1,
+        # Logits of one sample do not follow at once those of another: the trigger takes the label a cycle late.
+        "pace": max(drain + (classes % TILE == 0), 2 * array.columns) - 3, "end_infer": 1,
     })
     for layer in range(depth - 1, 0, -1):  # votes of layer + 1 for layer, numbered from 1
         phases.append(plain | {
