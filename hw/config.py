@@ -204,13 +204,18 @@ class ArrayConfig:
 
     @property
     def read_latency(self) -> int:
-        """Cycles from a memory's address to its data."""
+        """Cycles from an address to its data, in a memory of a column."""
         return 2 if self.pipelined else 1
+
+    @property
+    def shared_latency(self) -> int:
+        """The same, in one that all columns or many update lanes share: see `memory.SplitMemory`."""
+        return 3 if self.pipelined else 1
 
     @property
     def tile_latency(self) -> int:
         """Cycles from a tile's address to the tile: with registers, a cycle more to choose it among the banks."""
-        return self.read_latency + (2 if self.pipelined else 1)
+        return self.shared_latency + (2 if self.pipelined else 1)
 
     @property
     def element_latency(self) -> int:
@@ -220,11 +225,11 @@ class ArrayConfig:
     @property
     def step_latency(self) -> int:
         """Cycles from a counter's address to its step: with registers, a cycle more to make ready what it needs."""
-        return self.read_latency + 1 if self.pipelined else self.read_latency
+        return self.shared_latency + (1 if self.pipelined else 0)
 
     @property
     def bus_delay(self) -> int:
-        """Cycles that control and tiles take to the first column."""
+        """Cycles that control takes to the first column."""
         return 1 if self.pipelined else 0
 
     @property

@@ -167,11 +167,9 @@ class Core(wiring.Component):
         ]
         bus, tile, reply, copy, copy_place = control, weights.o_tile, None, sequencer.copy, sequencer.o_copy
         if config.bus_delay:
-            # A cycle for the way from here to the array.
-            bus, tile, copy_place = Signal.like(bus), Signal.like(tile, reset_less=True), Signal.like(copy_place)
-            copy = Signal()
-            m.d.sync += [
-                bus.eq(control), tile.eq(weights.o_tile), copy.eq(sequencer.copy), copy_place.eq(sequencer.o_copy)]
+            # A cycle for the way from here to the array; tiles have theirs in the weight memory.
+            bus, copy_place, copy = Signal.like(bus), Signal.like(copy_place), Signal()
+            m.d.sync += [bus.eq(control), copy.eq(sequencer.copy), copy_place.eq(sequencer.o_copy)]
         # No reset goes to the columns: what is in them is gone when idle control has passed through.
         m.domains.array = ClockDomain(reset_less=True, local=True)
         m.d.comb += ClockSignal("array").eq(ClockSignal())

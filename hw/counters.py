@@ -67,9 +67,9 @@ class CounterMemory(wiring.Component):
     Members
     -------
     read, read_address : In
-        Read a word; `o` holds it `config.read_latency` cycles later.
+        Read a word; `o` holds it `config.shared_latency` cycles later.
     write, write_address, i : In
-        Write a word; with `config.pipelined`, `i` comes a cycle later.
+        Write a word.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -102,8 +102,7 @@ class CounterMemory(wiring.Component):
                 read_address, write, write_address = (
                     registered(m, signal) for signal in (read_address, write, write_address))
             m.submodules[f"memory_{number}"] = memory = SplitMemory(
-                width=width, depth=self.config.counter_words, pipelined=self.config.pipelined,
-                early=self.config.pipelined)
+                width=width, depth=self.config.counter_words, pipelined=self.config.pipelined)
             m.d.comb += [
                 memory.read_address.eq(read_address), memory.write_address.eq(write_address), memory.enable.eq(write),
                 memory.i.eq(self.i.word_select(number, width)),

@@ -23,7 +23,7 @@ def split_depths(depth: int) -> tuple[int, ...]:
 
 
 class SplitMemory(wiring.Component):
-    """One read and one write port; a word must not be read in the cycle it is written.
+    """One read and one write port; a word must not be read in the cycle it is written, or, where pipelined, the next.
 
     Parameters
     ----------
@@ -32,24 +32,22 @@ class SplitMemory(wiring.Component):
     granularity
         Bits that are written on their own; must divide `width`.
     pipelined
-        With a register behind each part, in front of what chooses between them: the ECP5 has one in its block RAM
-        (see `synth.netlist.absorb_registers`).
-    early
-        `write_address` and `enable` come a cycle before `i`, and go to the blocks from registers.
+        With registers on the way in and out, since a full device has its block RAM far from what it serves: of a write,
+        one; of a read, one behind each part, which the ECP5 has in its block RAM (see
+        `synth.netlist.absorb_registers`), and one behind what chooses between them.
 
     Members
     -------
     read_address : In
     o : Out(width)
-        The word, a cycle later, or two where pipelined.
+        The word, a cycle later, or three where pipelined.
     write_address, enable, i : In
         Write the parts of word `i` whose bit in `enable` is set.
     """
 
-    def __init__(self, *, width: int, depth: int, granularity: int | None = None, pipelined: bool = False,
-                 early: bool = False):
+    def __init__(self, *, width: int, depth: int, granularity: int | None = None, pipelined: bool = False):
         self.width, self.depth, self.granularity = width, depth, width if granularity is None else granularity
-        self.pipelined, self.early = pipelined, early
+        self.pipelined = pipelined
         super().__init__({
             "read_address": In(range(depth)),
             "o": Out(width),
@@ -67,19 +65,19 @@ class SplitMemory(wiring.Component):
                 shape=self.width, depth=depth, init=[], attrs={"no_rw_check": 1})
             write, read = memory.write_port(granularity=self.granularity), memory.read_port()
             here = (self.write_address >= depths[0]) == place if len(depths) > 1 else 1
-            address, enable = self.write_address, Mux(here, self.enable, 0)
-            if self.early:
-                address, enable = registered(m, address), registered(m, enable)
+            address, enable, word = self.write_address, Mux(here, self.enable, 0), self.i
+            if self.pipelined:
+                address, enable, word = (registered(m, signal) for signal in (address, enable, word))
             m.d.comb += [
-                write.addr.eq(address), write.data.eq(self.i), write.en.eq(enable),
+                write.addr.eq(address), write.data.eq(word), write.en.eq(enable),
                 read.addr.eq(self.read_address),
             ]
             outputs.append(registered(m, read.data) if self.pipelined else read.data)
+        found = outputs[0]
         if len(depths) > 1:
             upper = self.read_address >= depths[0]
             for _ in range(2 if self.pipelined else 1):
                 upper = registered(m, upper)
-            m.d.comb += self.o.eq(Mux(upper, outputs[1], outputs[0]))
-        else:
-            m.d.comb += self.o.eq(outputs[0])
+            found = Mux(upper, outputs[1], outputs[0])
+        m.d.comb += self.o.eq(registered(m, found) if self.pipelined else found)
         return m

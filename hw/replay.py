@@ -33,7 +33,7 @@ class ReplayMemory(wiring.Component):
     read_word, read_sample : In
         What to read.
     o : Out
-        The word, U bits, `config.read_latency` cycles later; of each group of update lanes but the first a cycle after
+        The word, U bits, `config.shared_latency` cycles later; of each group of update lanes but the first a cycle after
         the group before (see `ArrayConfig.update_groups`). `half` of it where U is 8.
     """
 
@@ -93,9 +93,6 @@ class ReplayMemory(wiring.Component):
             sample.eq(Mux(copying, place.sample, self.sample)),
             value.eq(Mux(copying, next_signs, self.data)),
         ]
-        if config.pipelined:
-            enable, word, part, sample, value, pair = (
-                registered(m, signal) for signal in (enable, word, part, sample, value, pair))
         write_address, read_address = Cat(sample, word), Cat(self.read_sample, self.read_word)
         outputs = []
         for number in range(words):
@@ -115,7 +112,7 @@ class ReplayMemory(wiring.Component):
             m.d.comb += self.o.eq(Cat(outputs))
         else:
             half = self.read_half
-            for _ in range(config.read_latency):
+            for _ in range(config.shared_latency):
                 half = registered(m, half)
             m.d.comb += self.o.eq(outputs[0].word_select(half, config.update_lanes))
         return m

@@ -61,7 +61,7 @@ class Updater(wiring.Component):
     read_word, read_half, read_sample : Out
         Address of the replay memory.
     activations : In
-        The word read, U bits, `config.read_latency` cycles later, group after group as `ReplayMemory.o` has them.
+        The word read, U bits, `config.shared_latency` cycles later, group after group as `ReplayMemory.o` has them.
     write, tile, row, half, signs, copy : Out
         To the weight memory.
     updated, lost : Out
@@ -239,7 +239,6 @@ class Updater(wiring.Component):
         at_rest = Signal()
         m.d.comb += at_rest.eq(~(active | chosen.valid | registered(m, in_flight)))
 
-        written = step if config.pipelined else step + 1
         replay_address = Cat(chosen_region, chosen_half, samples.sample)
         if issue:
             replay_address = registered(m, replay_address)
@@ -247,8 +246,8 @@ class Updater(wiring.Component):
             Cat(self.read_word, self.read_half, self.read_sample).eq(replay_address),
             memory.read.eq(stage[issue].valid & stage[issue].first),
             memory.read_address.eq(stage_place[issue].counter),
-            memory.write.eq(stage[written].valid & stage[written].last),
-            memory.write_address.eq(stage_place[written].counter),
+            memory.write.eq(stage[step + 1].valid & stage[step + 1].last),
+            memory.write_address.eq(stage_place[step + 1].counter),
         ]
 
         # The same register takes rows to and from the host.

@@ -44,8 +44,8 @@ class WeightMemory(wiring.Component):
         The tile, `config.tile_latency` cycles after its address.
     write : In(1)
         Write `signs` (U bits) into row `row` of consecutive tiles from `tile` on, which must be a multiple of ω.
-        Where U is 8, `half` picks the upper or lower half of the tile's row. Visible to reads from the next cycle on;
-        a tile must not be read in the cycle it is written.
+        Where U is 8, `half` picks the upper or lower half of the tile's row. Visible to reads from the next cycle on,
+        or with `config.pipelined` from the one after; until then these tiles must not be read.
     copy : In
         If not 0, and `config.weight_memory` is "copied": the tile that is so much further holds the same weights
         transposed, and is written in the next cycle; until then all that goes with `write` must be still.
@@ -109,7 +109,7 @@ class WeightMemory(wiring.Component):
             banks += [memory.o.word_select(place_here, TILE) for place_here in range(beside)]
 
         transpose, lower, rotation = self.i_transpose, self.i_lower, self.i_address[:word_bits]
-        for _ in range(config.read_latency):
+        for _ in range(config.shared_latency):
             transpose, lower, rotation = (registered(m, value) for value in (transpose, lower, rotation))
         # The choice among banks and that between rows and columns are a cycle each with registers; among eight banks
         # the choice is begun in the first and ended in the second.

@@ -66,7 +66,7 @@ HX8K = Device(name="iCE40 HX8K", family="ice40", synthesis="-device hx",
 ECP5_25F = Device(name="ECP5-25F", family="ecp5", synthesis="-nowidelut -nodsp",
                   nextpnr=("--25k", "--package", "CABGA381", "--speed", "6"), lut4=24288, block_ram=56)
 ECP5_85F = Device(name="ECP5-85F", family="ecp5", synthesis="-nowidelut -nodsp",
-                  nextpnr=("--85k", "--package", "CABGA381", "--speed", "6", "--placer-heap-timingweight", "25"),
+                  nextpnr=("--85k", "--package", "CABGA381", "--speed", "6", "--placer-heap-timingweight", "60"),
                   lut4=83640, block_ram=208)
 
 
