@@ -13,6 +13,7 @@ TILE = 16
 UPDATE_GROUP = 32
 """Update lanes that share their control; the next such group follows a cycle behind, so that no net grows with U."""
 
+
 @dataclass(frozen=True, kw_only=True)
 class ArrayConfig:
     """Shape of the array and of its memories.
@@ -38,7 +39,7 @@ class ArrayConfig:
     load_words
         16-bit words of a sample that are loaded in a cycle: 1, or 2 where U is at least 32.
     pipelined
-        Registers behind the memories, for families whose block RAM is slow against the rest.
+        Registers behind the memories, and more on long ways, for families whose block RAM is slow against the rest.
     replay_words
         Depth of the replay memory, in words of max(16, U) bits: two batches' inputs and hidden activations,
         for the updates.
@@ -120,6 +121,8 @@ class ArrayConfig:
                              f"{self.update_lanes} and {self.pipelined}")
         if self.counter_memory not in ("block", "spram"):
             raise ValueError(f'counter_memory must be "block" or "spram", not {self.counter_memory!r}')
+        if self.counter_memory == "spram" and self.pipelined:
+            raise ValueError('counter_memory "spram" needs pipelined=False, not True: it has no registers')
         if self.counter_memory == "spram" and self.update_lanes * self.counter_bits > 64:
             raise ValueError("counter_memory \"spram\" is 64 bits wide, not "
                              f"{self.update_lanes} counters of {self.counter_bits} bits")
