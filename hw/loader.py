@@ -88,7 +88,7 @@ class Loader(wiring.Component):
 
         word = Signal(8)
         target, last_target = Signal(range(256)), Signal()
-        # The prototype's word that is asked for: `step` behind `fetch`, which for its first is the network's prototypes.
+        # Asked for is the prototype's word `step` behind `fetch`, which at first counts from the network's prototypes.
         fetch, step, wanted = (Signal(range(config.program_words)) for _ in range(3))
         column, lane = self.column, self.lane
         part_bits = ceil_log2(config.update_words)

@@ -33,8 +33,8 @@ class ReplayMemory(wiring.Component):
     read_word, read_sample : In
         What to read.
     o : Out
-        The word, U bits, `config.shared_latency` cycles later; of each group of update lanes but the first a cycle after
-        the group before (see `ArrayConfig.update_groups`). `half` of it where U is 8.
+        The word, U bits, `config.shared_latency` cycles later; of each group of update lanes but the first a cycle
+        after the group before (see `ArrayConfig.update_groups`). `half` of it where U is 8.
     """
 
     def __init__(self, config: ArrayConfig):
