@@ -178,8 +178,9 @@ BOARDS = {board.name: board for board in (
         device=ECP5_85F,
         platform=ULX3S_85F_Platform,
         config=ArrayConfig(columns=4, lanes=2, update_lanes=128, load_words=2, tiles=512, operand_words=512,
-                           replay_words=1024, rank_words=512, counter_words=512, scan_ahead=8, pipelined=True),
-        clock_hz=90_000_000,
+                           replay_words=1024, rank_words=512, winner_words=64, counter_words=512, scan_ahead=8,
+                           pipelined=True),
+        clock_hz=100_000_000,
         loader_board="ulx3s",
     ),
 )}

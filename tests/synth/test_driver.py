@@ -18,7 +18,8 @@ class FakeDevice:
     """Answers frames that come over file descriptor `line` by `answer(seq, command, data)`."""
 
     def __init__(self, line: int, answer):
-        self._line, self._answer = line, answer
+        # Its own descriptor: the number of one that the test has closed may be the next test's.
+        self._line, self._answer = os.dup(line), answer
         threading.Thread(target=self._run, daemon=True).start()
 
     def _run(self):
@@ -27,6 +28,7 @@ class FakeDevice:
             try:
                 heard += os.read(self._line, 1000)
             except OSError:
+                os.close(self._line)
                 return
             *frames, heard = heard.split(b"\0")
             for frame in filter(None, frames):
