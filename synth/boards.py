@@ -60,7 +60,7 @@ SMALL = "&scorr; &sweep; &dc2; &dc2; &syn3; &synch2 -r; &if {W} {D} {R} -v; &mfs
 UP5K = Device(name="iCE40 UP5K", family="ice40", synthesis="-device u",
               nextpnr=("--up5k", "--package", "sg48"), lut4=5280, block_ram=30, spram=4, mapping=SMALL)
 # Timing weighs more than usual in the placement of two devices: else some seeds of the HX8K miss the clock, and the
-# wide array on the 85F is spread over the chip, which made 85 MHz of 101.
+# wide array on the 85F is spread over the chip.
 HX8K = Device(name="iCE40 HX8K", family="ice40", synthesis="-device hx",
               nextpnr=("--hx8k", "--package", "ct256", "--placer-heap-timingweight", "20"), lut4=7680, block_ram=32)
 ECP5_25F = Device(name="ECP5-25F", family="ecp5", synthesis="-nowidelut -nodsp",
