@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,8 @@ def load_checkpoint(path: str | os.PathLike) -> Checkpoint:
         version = meta["format"]
     except FileNotFoundError:
         raise
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, EOFError, NotImplementedError, zipfile.BadZipFile,
+            zlib.error) as error:
         raise ValueError(f"{path} is not a checkpoint, or is damaged: {error}") from error
     if version != FORMAT:
         raise ValueError(f"{path} has checkpoint format {version}, this program reads {FORMAT}")

@@ -18,7 +18,7 @@ from .exchange import read_onnx, write_onnx
 from .experiments_cli import app as experiment_commands
 from .learners import RULES, Learner, build_learner, with_weights
 from .step import visible
-from .trainer import Training, accuracy
+from .trainer import Training, accuracy, hold_interrupts
 
 app = typer.Typer(help="Train and look at binary networks in the golden model.", no_args_is_help=True)
 app.add_typer(experiment_commands, name="experiments")
@@ -242,11 +242,12 @@ def _run(training: Training, dataset: Dataset, epochs: int) -> None:
         TimeRemainingColumn(),
         TextColumn("{task.fields[accuracies]}"),
     )
-    with Progress(*columns, console=_console) as bar:
+    with Progress(*columns, console=_console) as bar, hold_interrupts() as leave:
         task = bar.add_task("", total=epochs * batches, epoch=training.epoch + 1, accuracies="")
         while training.epoch < epochs:
             for done in training.run_batches(dataset):
                 bar.update(task, completed=training.epoch * batches + done, epoch=training.epoch + 1)
+                leave()
             record = training.end_epoch(dataset)
             best = training.best_record
             bar.update(
@@ -257,6 +258,7 @@ def _run(training: Training, dataset: Dataset, epochs: int) -> None:
                     f"best {100 * best.validation:.1f} % (epoch {best.epoch})"
                 ),
             )
+            leave()
 
 
 def _summary(training: Training, dataset: Dataset) -> dict[str, Any]:

@@ -3,7 +3,9 @@ device."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -13,7 +15,7 @@ from .data import Dataset
 from .learners import Learner, with_weights
 from .random import ORDER, generator
 
-__all__ = ["EpochRecord", "Training", "accuracy", "epoch_batches"]
+__all__ = ["EpochRecord", "Training", "accuracy", "epoch_batches", "hold_interrupts"]
 
 
 def epoch_batches(seed: int, epoch: int, count: int, batch: int = MAX_BATCH) -> list[np.ndarray]:
@@ -31,6 +33,29 @@ def epoch_batches(seed: int, epoch: int, count: int, batch: int = MAX_BATCH) -> 
 def accuracy(predictions: np.ndarray, labels: np.ndarray) -> float:
     """Fraction of equal entries, 0 … 1."""
     return float(np.mean(predictions == labels))
+
+
+@contextmanager
+def hold_interrupts() -> Iterator[Callable[[], None]]:
+    """Keep Ctrl-C from leaving a training between two states; only in a program's main thread.
+
+    Yields a function that raises KeyboardInterrupt if Ctrl-C has come: to be called where the training may be left.
+    """
+    came = False
+
+    def note(number, frame):
+        nonlocal came
+        came = True
+
+    def leave():
+        if came:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield leave
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @dataclass(frozen=True)
@@ -97,7 +122,8 @@ class Training:
     def run(self, dataset: Dataset, epochs: int) -> Iterator[EpochRecord]:
         """Train until `epochs` are finished in all; yields each epoch's record as it ends.
 
-        May be left at any point (also by an exception between two batches) and called again.
+        May be left between two batches or epochs (also by an exception) and called again. Not by Ctrl-C, which comes
+        in the middle of a batch: see `hold_interrupts`.
         """
         while self.epoch < epochs:
             for _ in self.run_batches(dataset):
@@ -109,11 +135,8 @@ class Training:
         train = dataset.train
         for index in self.batches(dataset)[self.batch :]:
             predictions = self.learner.train(train.inputs[index], train.labels[index])
-            # One statement keeps both in step when Ctrl-C comes between two lines.
-            self.batch, self.errors = (
-                self.batch + 1,
-                self.errors + int(np.count_nonzero(predictions != train.labels[index])),
-            )
+            self.batch += 1
+            self.errors += int(np.count_nonzero(predictions != train.labels[index]))
             yield self.batch
 
     def end_epoch(self, dataset: Dataset) -> EpochRecord:

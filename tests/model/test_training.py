@@ -1,9 +1,12 @@
 """The epoch loop, checkpoints, the paper's rule, the estimator and the command line."""
 
+import itertools
 import json
+import signal
 
 import numpy as np
 import pytest
+from bitprop.model import step
 from bitprop.model.checkpoint import load_checkpoint, save_checkpoint
 from bitprop.model.config import NetworkConfig
 from bitprop.model.data import digits, random_prototypes
@@ -101,6 +104,12 @@ def test_damaged_checkpoints(tmp_path, dataset):
         path.write_bytes(damage)
         with pytest.raises(ValueError, match="is not a checkpoint, or is damaged"):
             load_checkpoint(path)
+    for place in range(0, len(content), 7):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0x20]) + content[place + 1 :])
+        try:
+            load_checkpoint(path)
+        except ValueError as error:
+            assert "damaged" in str(error) or "format" in str(error)
     np.savez(path, meta=np.array(json.dumps({"format": 99})))
     with pytest.raises(ValueError, match="format 99, this program reads 1"):
         load_checkpoint(path)
@@ -260,6 +269,30 @@ def test_commands(tmp_path):
     result = run(app, ["train", "--layers", "256,32", "--epochs", "1", "--init", exported, "--json"])
     assert result.exit_code == 0
     assert run(app, ["train", "--layers", "256,30", "--init", exported]).exit_code == 2
+
+
+@pytest.mark.parametrize("update", [1, 40, 64, 65])
+def test_ctrl_c_in_the_middle_of_a_batch(update, tmp_path, monkeypatch):
+    run = CliRunner().invoke
+    paths = [str(tmp_path / name) for name in ("straight.npz", "stopped.npz")]
+    arguments = ["train", "--layers", "256,32,32", "--epochs", "2", "--json", "--out"]
+    assert run(app, [*arguments, paths[0]]).exit_code == 0
+    update_rows, updates = step.update_rows, itertools.count(1)
+
+    def interrupted(*args, **kwargs):
+        result = update_rows(*args, **kwargs)
+        if next(updates) == update:
+            signal.raise_signal(signal.SIGINT)
+        return result
+
+    monkeypatch.setattr(step, "update_rows", interrupted)
+    stopped = run(app, [*arguments, paths[1]])
+    assert stopped.exit_code == 130 and "Stopped in epoch 1" in stopped.stderr
+    assert load_checkpoint(paths[1]).training.batch > 0
+    assert run(app, ["train", "--epochs", "2", "--json", "--resume", paths[1]]).exit_code == 0
+    straight, resumed = (load_checkpoint(path).training for path in paths)
+    assert resumed.history == straight.history
+    assert resumed.learner.state.digest() == straight.learner.state.digest()
 
 
 def test_recurrent_command(tmp_path):
