@@ -13,7 +13,10 @@ The packets are described in `bitprop.hw.link.protocol`.
 from __future__ import annotations
 
 import errno
+import termios
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Protocol
 
@@ -92,28 +95,38 @@ class SerialTransport:
     timeout
         Seconds that an answer may take: the longest batch, and the time to transfer the answer.
 
-    Raises LinkError when the port cannot be opened.
+    Raises LinkError when the port cannot be opened, and later when it is gone.
     """
 
     def __init__(self, port: str, baud: int = 1_000_000, timeout: float = 1.0):
-        self.timeout = timeout
+        self.port, self.timeout = port, timeout
         try:
             self._serial = serial.serial_for_url(port, baudrate=baud, timeout=timeout)
         except (OSError, ValueError) as error:
             raise LinkError(f"cannot open {port}: {_explain(error)}") from error
 
     def send(self, frame: bytes) -> None:
-        self._serial.write(frame)
-        self._serial.flush()
+        with self._at_work():
+            self._serial.write(frame)
+            self._serial.flush()
 
     def receive(self) -> bytes | None:
-        frame = self._serial.read_until(b"\0")
+        with self._at_work():
+            frame = self._serial.read_until(b"\0")
         return frame[:-1] if frame.endswith(b"\0") else None
 
     def send_break(self) -> None:
-        self._serial.send_break(duration=0.01)
-        time.sleep(0.01)
-        self._serial.reset_input_buffer()
+        with self._at_work():
+            self._serial.send_break(duration=0.01)
+            time.sleep(0.01)
+            self._serial.reset_input_buffer()
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, termios.error) as error:
+            raise LinkError(f"{self.port} is gone ({error}): is the board still plugged in?") from error
 
     def close(self) -> None:
         """Give the port back."""
@@ -188,7 +201,6 @@ class Device:
             raise LinkError(f"no accelerator answers ({error}): is its bitstream loaded (bitprop program), and are "
                             "port and baud rate right?") from error
         self.config = self.capabilities.array
-        self._sequence = 1
         return self.capabilities
 
     def reset(self) -> None:
@@ -306,7 +318,9 @@ class Device:
 
     def _request(self, command: Command, arguments: bytes = b"", data: bytes = b"") -> bytes:
         """Send one request until it is answered; the answer's data."""
-        sequence = self._sequence
+        # Another number for every request: to one with that of a request whose answers were all lost, the device
+        # would repeat the old answer.
+        sequence, self._sequence = self._sequence, self._sequence % 255 + 1
         # The leading zero ends whatever noise was on the line.
         frame = b"\0" + encode_frame(pack_request(sequence, command, arguments, data))
         reason = ""
@@ -330,7 +344,6 @@ class Device:
                     break
                 # Anything else is the late answer to an earlier attempt.
                 if len(payload) >= 3 and payload[:2] == bytes([sequence, command | RESPONSE]):
-                    self._sequence = sequence % 255 + 1
                     if payload[2] != Status.OK:
                         raise DeviceError(command, payload[2])
                     return payload[3:]

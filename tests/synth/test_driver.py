@@ -86,6 +86,39 @@ def test_late_and_damaged_answers(port):
         assert device.repeats == 2
 
 
+def test_lost_answers(port):
+    """After a request whose answers were all lost, the next of the same kind is executed too."""
+    executed, last = [], None
+
+    def answer(seq, command, data):
+        nonlocal last
+        if command == Command.PROGRAM_WRITE:
+            if seq != last:
+                executed.append(data)
+            last = seq
+            if len(executed) == 1:
+                return
+        yield from good_answer(seq, command, data)
+
+    FakeDevice(port[0], answer)
+    with SerialTransport(port[1], 115200, timeout=0.2) as line:
+        device = Device(line)
+        with pytest.raises(LinkError, match="PROGRAM_WRITE failed 4 times, at last with: no answer within 0.2 s"):
+            device.write_program([1, 2])
+        device.write_program([3, 4])
+    assert len(executed) == 2 and executed[0] != executed[1]
+
+
+def test_unplugged():
+    near, far = os.openpty()
+    with SerialTransport(os.ttyname(far), 115200, timeout=5) as line:
+        os.close(near)
+        os.close(far)
+        for use in (lambda: line.send(b"x"), line.receive, line.send_break):
+            with pytest.raises(LinkError, match="is gone .*: is the board still plugged in"):
+                use()
+
+
 def test_refusal(port):
     def answer(seq, command, data):
         if command == Command.RESET:
