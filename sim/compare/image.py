@@ -55,10 +55,8 @@ class Layout:
 
     Members
     -------
-    places
-        Name to first word and shape, in order.
-    words
-        Size of the whole.
+    network, samples
+        What there is room for.
     """
 
     network: NetworkConfig

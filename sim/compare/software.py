@@ -13,10 +13,10 @@ from ...model.config import NetworkConfig
 from ...model.data import Dataset
 from ...model.initial import initial_state
 from ...model.learners import HardwareLearner
-from ...model.step import infer
+from ...model.step import infer, train_unbounded
 from ...model.trainer import Training, accuracy
 from .programs import Missing
-from .work import EPOCHS, Work, train
+from .work import EPOCHS, Work
 
 __all__ = ["Epochs", "larq_epochs", "numpy_epochs", "time_numpy", "torch_epochs"]
 
@@ -40,7 +40,7 @@ def time_numpy(work: Work, repeats: int = 5) -> tuple[float, float]:
         began = time.perf_counter()
         for first in range(0, len(work.labels), work.batch):
             part = slice(first, first + work.batch)
-            train(work.network, state, work.inputs[part], work.labels[part])
+            train_unbounded(work.network, state, work.inputs[part], work.labels[part])
         ended = time.perf_counter()
         infer(work.network, state, work.inputs)
         trained.append(ended - began)

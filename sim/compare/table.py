@@ -16,8 +16,11 @@ from ...hw.config import ArrayConfig
 from ...hw.program import CapacityError
 from ...model.config import NetworkConfig
 from ...synth.boards import BOARDS, Board
+from ...synth.build import find_build
+from ...synth.report import BuildReport
+from ...synth.tools import ToolError
 from ..runner import BenchError, require_tools
-from .accelerator import fit, placed, rtl_run
+from .accelerator import fit, rtl_run
 from .cortex import run_cortex
 from .host import kernels_here, run_host, time_host, time_stamp_mhz
 from .place import placements
@@ -153,7 +156,7 @@ def compare(settings: Settings, say: Callable[[str], None] = lambda text: None) 
     comparison = _Comparison(settings, say)
     networks = [network_of(layers) for layers in settings.networks]
     cores = placements()
-    chips = {name: placed(BOARDS[name]) for name in settings.boards}
+    chips = {name: _placed(BOARDS[name]) for name in settings.boards}
     result: dict[str, Any] = {"batch": settings.batch, "networks": []}
     prepared = [(network, [all_triggered(network, settings.batch), real_training(network, settings.batch)])
                 for network in networks]
@@ -210,8 +213,15 @@ def _accelerators(comparison: _Comparison, network: NetworkConfig, work: Work, c
     return rows
 
 
+def _placed(board: Board) -> BuildReport | None:
+    try:
+        return find_build(board)
+    except ToolError:
+        return None
+
+
 def _accelerator(comparison: _Comparison, board: Board, row: Row, network: NetworkConfig, work: Work,
-                 chips: dict) -> Row:
+                 chips: dict[str, BuildReport | None]) -> Row:
     _need_tools()
     fitted = fit(board, network, work.start.classifier)
     what = f"accelerator on {board.device.name}"
@@ -221,10 +231,10 @@ def _accelerator(comparison: _Comparison, board: Board, row: Row, network: Netwo
     own = chips[board.name] if not fitted.changes else None
     row.trained, row.inferred, row.unit = run["trained"], run["inferred"], "cycles"
     row.phases, row.state_hash = run["trained_phases"], run["digest"]
-    row.clock_mhz = own["fmax_mhz"] if own else board.clock_hz / 1e6
-    row.lut4, row.block_ram = (own["lut4"], own["block_ram"]) if own else (None, None)
+    row.clock_mhz = board.clock_hz / 1e6
     if own:
-        clock = f"placed Fmax, median of {own['seeds']}"
+        row.clock_mhz, row.lut4, row.block_ram = own.fmax_median_mhz, own.uses["lut4"].used, own.uses["block_ram"].used
+        clock = f"placed Fmax, median of {len(own.placements)}"
     elif not fitted.fits:
         clock = (f"simulated only, with the clock it aims at: takes {fitted.block_ram} of the chip's "
                  f"{board.device.block_ram} block RAMs")
@@ -294,7 +304,7 @@ def _timed(comparison: _Comparison, network: NetworkConfig, work: Work) -> list[
             rows += comparison.attempt(Row(target=f"this CPU, {kernel}"),
                                        lambda kernel=kernel: _host(comparison, kernel, network, work))
     if "numpy" in targets:
-        rows += comparison.attempt(Row(target="numpy"), lambda: [_numpy(comparison, network, work)])
+        rows += comparison.attempt(Row(target="numpy"), lambda: [_numpy(network, work)])
     if work.name != "all triggered":
         for name, run in (("torch", torch_epochs), ("larq", larq_epochs)):
             if name in targets:
@@ -324,7 +334,7 @@ def _host(comparison: _Comparison, kernel: str, network: NetworkConfig, work: Wo
         for batch, run in time_host(kernel, timed, HOST_BATCHES).items()]
 
 
-def _numpy(comparison: _Comparison, network: NetworkConfig, work: Work) -> Row:
+def _numpy(network: NetworkConfig, work: Work) -> Row:
     trained, inferred = time_numpy(work)
     row = Row(target="numpy", microseconds=1e6 * trained, state_hash=work.digest,
               how=f"golden model, float32 BLAS, one thread, batch {work.batch}")

@@ -7,18 +7,17 @@ from functools import lru_cache
 
 import numpy as np
 
-from ...model.blas import one_thread
 from ...model.config import NetworkConfig
 from ...model.data import Dataset, load_dataset, random_prototypes
 from ...model.initial import initial_state
 from ...model.learners import HardwareLearner
 from ...model.presets import DIGITS_BATCH, digits_network
-from ...model.step import State, backward, forward, infer, matvec, trigger, update_layers
+from ...model.step import State, infer, train_unbounded
 from ...model.trainer import Training
 from ..workload import Workload
 
 __all__ = ["EPOCHS", "SAMPLES", "Work", "all_triggered", "always_triggered", "dataset_of", "network_of",
-           "real_training", "train"]
+           "real_training"]
 
 SAMPLES = 64
 """Trained by every target, whose states are then compared."""
@@ -74,9 +73,9 @@ class Work:
         state, predictions, totals = start.copy(), [], np.zeros(3, dtype=np.int64)
         for first in range(0, len(labels), batch):
             part = slice(first, first + batch)
-            prediction, *counts = train(network, state, inputs[part], labels[part])
-            predictions.append(prediction)
-            totals += counts
+            result = train_unbounded(network, state, inputs[part], labels[part])
+            predictions.append(result.predictions)
+            totals += int(result.triggered.sum()), result.row_updates, result.saturations
         return cls(
             name=name, network=network, batch=batch, start=start, inputs=inputs, labels=labels, end=state,
             trained_predictions=np.concatenate(predictions), inferred_predictions=infer(network, state, inputs),
@@ -98,25 +97,11 @@ class Work:
         return self.end.digest()
 
 
-@one_thread
-def train(network: NetworkConfig, state: State, inputs: np.ndarray, labels: np.ndarray):
-    """`model.step.train_batch` for a batch of any size, which the gateware's 32 need not bound here: predictions, and
-    how many triggered, row updates and saturations."""
-    weights = state.weights()
-    activations, sums = forward(network, weights, inputs)
-    logits = matvec(activations[-1], state.classifier)
-    triggered = trigger(network.margin, logits, labels)
-    desired = backward(network, weights, sums, state.classifier[labels] * triggered[:, None])
-    row_updates, saturations = update_layers(network, state, activations, sums, desired)
-    state.samples += len(labels)
-    return logits.argmax(axis=1), int(triggered.sum()), row_updates, saturations
-
-
-def network_of(layers: tuple[int, ...], *, counter_bits: int = 8) -> NetworkConfig:
+def network_of(layers: tuple[int, ...]) -> NetworkConfig:
     """The network that is compared for these widths: the digits' preset where it has them, else ten classes and the
     rule's defaults."""
     preset = digits_network()
-    return preset if layers == preset.layers else NetworkConfig(layers=layers, classes=10, counter_bits=counter_bits)
+    return preset if layers == preset.layers else NetworkConfig(layers=layers, classes=10)
 
 
 def all_triggered(network: NetworkConfig, batch: int, samples: int = SAMPLES) -> Work:

@@ -6,9 +6,10 @@ import shutil
 
 import numpy as np
 import pytest
+from bitprop.hw.program import CapacityError, compile_network
 from bitprop.model.config import NetworkConfig
 from bitprop.model.initial import initial_state
-from bitprop.sim.compare import accelerator, cortex, host, programs, soc, table
+from bitprop.sim.compare import cortex, host, programs, soc, table
 from bitprop.sim.compare.accelerator import fit
 from bitprop.sim.compare.image import Layout, pack, unpack
 from bitprop.sim.compare.programs import KEPT_WIDTHS, Missing
@@ -133,30 +134,15 @@ def test_state_goes_through_the_image():
 
 
 def test_an_array_is_enlarged_for_a_network_or_refused():
-    board = find_board("ulx3s-85f")
+    board = find_board("ulx3s-85f-small")
     network = network_of((784, 256, 256))
+    with pytest.raises(CapacityError):
+        compile_network(network, initial_state(network).classifier, board.config)
     fitted = fit(board, network, initial_state(network).classifier)
-    assert fitted.changes.get("tiles", board.config.tiles) >= board.config.tiles
+    assert fitted.changes["tiles"] == fitted.array.tiles == 1280  # 49 · 16 + 16 · 16 + 16, and then eighths of 2^11
+    compile_network(network, initial_state(network).classifier, fitted.array)
     with pytest.raises(Exception, match="too large for the"):
         fit(find_board("icebreaker"), network, initial_state(network).classifier)
-
-
-def test_only_the_design_as_it_is_now_counts_as_placed(tmp_path, monkeypatch):
-    monkeypatch.setattr(accelerator, "plan", lambda board: {"top.il": "now"})
-    for name, design, speeds in (("a", "before", [50.0]), ("b", "now", [30.0, 34.0, 35.0])):
-        folder = tmp_path / f"icebreaker-{name}"
-        folder.mkdir()
-        (folder / "top.il").write_text(design)
-        (folder / "cells.json").write_text("{}")
-        for seed, speed in enumerate(speeds, 1):
-            (folder / f"seed_{seed}.report.json").write_text(json.dumps({
-                "fmax": {"clk": {"achieved": speed, "constraint": 36.0}}, "critical_paths": [],
-                "utilization": {"ICESTORM_LC": {"used": 4000, "available": 5280},
-                                "ICESTORM_RAM": {"used": 20, "available": 30}}}))
-    assert accelerator.placed(find_board("icebreaker"), tmp_path) == {
-        "lut4": 4000, "block_ram": 20, "fmax_mhz": 34.0, "seeds": 3}
-    monkeypatch.setattr(accelerator, "plan", lambda board: {"top.il": "later"})
-    assert accelerator.placed(find_board("icebreaker"), tmp_path) is None
 
 
 @pytest.fixture

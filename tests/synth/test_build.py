@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 from bitprop.synth import build as flow
@@ -141,3 +142,15 @@ def test_what_is_built_is_found(built, echo, monkeypatch, tmp_path):
     assert find_build(board, top=echo(board), folder=tmp_path) is None
     slower = dataclasses.replace(board, clock_hz=board.clock_hz // 2)
     assert find_build(slower, top=echo(slower), folder=folder) is None
+
+
+def test_seeds_beyond_one_that_no_router_can_route_are_found(built, echo, tmp_path):
+    board, _, report = built
+    folder = tmp_path / "synth"
+    work = shutil.copytree(report.bitstream.parent, folder / report.bitstream.parent.name)
+    for file in work.glob("seed_1.*"):
+        if file.name.endswith(("layout", "report.json")):
+            file.rename(file.with_name(file.name.replace("seed_1", "seed_2")))
+    (work / "seed_1.failures.json").write_text(json.dumps(["in circles"] * len(board.device.routers)))
+    found = find_build(board, top=echo(board), folder=folder)
+    assert [placement.seed for placement in found.placements] == [2] and found.unrouted == [1]

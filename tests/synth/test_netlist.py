@@ -1,17 +1,8 @@
 """Trimming and counting on netlists small enough to check by eye."""
 
 import pytest
-from bitprop.synth.netlist import (
-    absorb_registers,
-    cells_by_block,
-    find_block,
-    free_states,
-    ignore_collisions,
-    separate_carries,
-    to_verilog,
-    top_module,
-    trim_carries,
-)
+from bitprop.synth.mend import absorb_registers, separate_carries, trim_carries
+from bitprop.synth.netlist import cells_by_block, find_block, free_states, ignore_collisions, to_verilog, top_module
 
 RTLIL = r"""
 module \top
