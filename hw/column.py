@@ -14,12 +14,12 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from .config import TILE, ArrayConfig
+from .config import MEMBER_BITS, TILE, ArrayConfig
 from .element import ProcessingElement
 from .lane import Lane, PhaseLayout, drain_layout
 from .memory import registered
 from .weights import tile_layout
-from .winners import MEMBER_BITS, VerdictLayout
+from .winners import VerdictLayout
 
 __all__ = ["Column", "control_layout", "reply_layout"]
 

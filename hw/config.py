@@ -5,10 +5,13 @@ from dataclasses import asdict, dataclass
 
 from ..model.config import MAX_BATCH, RANK_BITS
 
-__all__ = ["TILE", "UPDATE_GROUP", "ArrayConfig"]
+__all__ = ["MEMBER_BITS", "TILE", "UPDATE_GROUP", "ArrayConfig"]
 
 TILE = 16
 """Side of a weight tile: neurons a column works on at once, and bits of an operand word."""
+
+MEMBER_BITS = 6
+"""Bits of a neuron's place in its group, and of a class: groups and classes go up to 64."""
 
 UPDATE_GROUP = 32
 """Update lanes that share their control; the next such group follows a cycle behind, so that no net grows with U."""
@@ -59,9 +62,7 @@ class ArrayConfig:
     scan_ahead
         Rows that the search for updates may run ahead of the updates; 1 where the array has one sample.
     fan_in
-        Widest layer input that the sums have room for.
-    classes
-        Most classes.
+        Widest layer, and most inputs, that the sums have room for.
     statistic_width
         Width of the statistics counters, which wrap.
 
@@ -89,7 +90,6 @@ class ArrayConfig:
     program_words: int = 256
     scan_ahead: int = 1
     fan_in: int = 1023
-    classes: int = 16
     statistic_width: int = 32
 
     def __post_init__(self):
@@ -107,12 +107,12 @@ class ArrayConfig:
             # They go to different parts of the replay memory.
             raise ValueError(f"load_words must be 1 where update_lanes is {self.update_lanes}, not {self.load_words}")
         _check("counter_bits", self.counter_bits, 5, 12)
-        for name in ("tiles", "operand_words", "replay_words", "rank_words", "winner_words", "counter_words"):
+        for name in ("tiles", "operand_words", "rank_words", "winner_words", "counter_words"):
             _check(name, getattr(self, name), 2, 1 << 16)
+        _check("replay_words", self.replay_words, 2, MAX_BATCH << 8)  # a word's number has 8 bits
         _check("program_words", self.program_words, 64, 1024)
         _check("scan_ahead", self.scan_ahead, 1, 8)
         _check("fan_in", self.fan_in, 2, 4095)
-        _check("classes", self.classes, 2, 128)
         _check("statistic_width", self.statistic_width, 8, 32)
         if self.weight_memory not in ("multiplexed", "copied"):
             raise ValueError(f'weight_memory must be "multiplexed" or "copied", not {self.weight_memory!r}')
@@ -139,6 +139,11 @@ class ArrayConfig:
     def bit_ops(self) -> int:
         """XNOR-popcount bit operations per cycle."""
         return self.samples * self.rows * TILE
+
+    @property
+    def classes(self) -> int:
+        """Most classes."""
+        return min(1 << MEMBER_BITS, self.fan_in)
 
     @property
     def listed(self) -> bool:

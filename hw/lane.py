@@ -10,9 +10,9 @@ from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .config import TILE, ArrayConfig
+from .config import MEMBER_BITS, TILE, ArrayConfig
 from .trigger import Trigger
-from .winners import MEMBER_BITS, VerdictLayout, WinnerSelect
+from .winners import VerdictLayout, WinnerSelect
 
 __all__ = ["Lane", "PhaseLayout", "drain_layout"]
 
@@ -37,7 +37,8 @@ def PhaseLayout(config: ArrayConfig) -> data.StructLayout:
 
     backward, classify: the sums are votes, or logits; else they are a layer's z.
     select: look for winners. rank_write: keep the ranks.
-    gate: θ, the largest |z| that passes errors back. rank_shift: see `NetworkConfig`. margin: of the trigger.
+    gate: θ, the largest |z| that passes errors back; with `classify`, the trigger's margin. rank_shift: see
+    `NetworkConfig`.
     tail: mask of the last word of a sum.
     """
     return data.StructLayout({

@@ -10,6 +10,7 @@ from amaranth.utils import ceil_log2
 
 from ..model.config import MAX_BATCH
 from .config import TILE, ArrayConfig
+from .ports import SampleWordLayout
 from .program import LOADER
 from .records import ProgramPort, RecordReader
 
@@ -54,7 +55,7 @@ class Loader(wiring.Component):
         self._header = data.StructLayout({name: field.width for name, field in LOADER.items()} | self._shapes)
         super().__init__({
             "program": Out(ProgramPort(config)),
-            "i_sample": In(stream.Signature(data.StructLayout({"data": TILE * config.load_words, "last": 1}))),
+            "i_sample": In(stream.Signature(SampleWordLayout(config))),
             "taken": In(1),
             "running": In(1),
             "overtaken": In(1),

@@ -6,12 +6,28 @@ from amaranth.lib.wiring import In, Out
 
 from .config import TILE, ArrayConfig
 
-__all__ = ["STATISTICS", "CoreSignature"]
+__all__ = ["PHASES", "STATISTICS", "CoreSignature", "ResultLayout", "RunLayout", "SampleWordLayout", "TransferLayout"]
 
-STATISTICS = ("forward", "backward", "update", "stall", "samples", "triggered", "row_updates", "saturations")
-"""Names of the statistics counters, in order. The first four are cycles and share out every busy cycle: the
-array works forward (logits included), backward, stands still while counters are updated, or waits for anything
-else."""
+PHASES = ("forward", "backward", "update", "stall")
+"""What every busy cycle is one of: the array works forward (logits included), backward, stands still while counters are
+updated, or waits for anything else."""
+
+STATISTICS = (*PHASES, "samples", "triggered", "row_updates", "saturations")
+"""Names of the statistics counters, in order: cycles by phase, then what happened."""
+
+TransferLayout = data.StructLayout({"layer": 4, "row": 12, "first": 12, "words": 12, "write": 1})
+"""An item of `CoreSignature.i_row`."""
+
+RunLayout = data.StructLayout({"count": 6, "learn": 1, "time": 8})
+"""An item of `CoreSignature.i_run`."""
+
+ResultLayout = data.StructLayout({"prediction": 7, "triggered": 1})
+"""An item of `CoreSignature.o_result`."""
+
+
+def SampleWordLayout(config: ArrayConfig) -> data.StructLayout:
+    """An item of `CoreSignature.i_sample`."""
+    return data.StructLayout({"data": TILE * config.load_words, "last": 1})
 
 
 class CoreSignature(wiring.Signature):
@@ -45,13 +61,12 @@ class CoreSignature(wiring.Signature):
     def __init__(self, config: ArrayConfig):
         super().__init__({
             "i_program": In(stream.Signature(data.StructLayout({"address": 10, "data": 16}))),
-            "i_row": In(stream.Signature(data.StructLayout(
-                {"layer": 4, "row": 12, "first": 12, "words": 12, "write": 1}))),
+            "i_row": In(stream.Signature(TransferLayout)),
             "i_counter": In(stream.Signature(signed(config.counter_bits))),
             "o_counter": Out(stream.Signature(signed(config.counter_bits))),
-            "i_sample": In(stream.Signature(data.StructLayout({"data": TILE * config.load_words, "last": 1}))),
-            "i_run": In(stream.Signature(data.StructLayout({"count": 6, "learn": 1, "time": 8}))),
-            "o_result": Out(stream.Signature(data.StructLayout({"prediction": 7, "triggered": 1}))),
+            "i_sample": In(stream.Signature(SampleWordLayout(config))),
+            "i_run": In(stream.Signature(RunLayout)),
+            "o_result": Out(stream.Signature(ResultLayout)),
             "idle": Out(1),
             "statistics": Out(data.ArrayLayout(unsigned(config.statistic_width), len(STATISTICS))),
         })

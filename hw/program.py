@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..model.config import MAX_BATCH, NetworkConfig
-from .config import TILE, ArrayConfig
+from .config import MEMBER_BITS, TILE, ArrayConfig
 
 __all__ = ["BUFFERED", "CapacityError", "Field", "LAYER", "LOADER", "PHASE", "Program", "compile_network", "encode",
            "positions", "record_words", "sample_beats"]
@@ -59,6 +59,9 @@ first_phase
 
 SLOT = 16
 """Layers' records lie at multiples of this address."""
+
+SLOTS = 16
+"""Such multiples that a row transfer can name."""
 
 PHASE = {
     "backward": Field(1), "classify": Field(1), "select": Field(1), "rank_write": Field(1), "rank_shift": Field(2),
@@ -225,13 +228,14 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
     words = [-(-width // TILE) for width in widths]
     if network.counter_bits != array.counter_bits:
         raise CapacityError(f"counter_bits is {array.counter_bits} in this array, not {network.counter_bits}")
-    _fits("fan_in", max(widths[:-1] + widths[-1:]), array.fan_in)
+    _fits("layers", depth, SLOTS - 2)  # slot 0 is the loader's, the last one the classifier's
+    _fits("fan_in", max(widths), array.fan_in)
     _fits("classes", classes, array.classes)
-    _fits("groups", max(network.groups), 64)
+    _fits("groups", max(network.groups), 1 << MEMBER_BITS)
     _fits("margin", network.margin, (1 << array.sum_width) - 1)
 
     # Tiles: rows of a block lie together, each row padded to whole write words.
-    pitch = [-(-count // array.update_words) * array.update_words for count in words[:-1] + words[-1:]]
+    pitch = [-(-count // array.update_words) * array.update_words for count in words]
     heights = words[1:] + [-(-classes // TILE)]
     tiles, total = [], 0
     for count, step in zip(heights, pitch, strict=True):
@@ -251,8 +255,7 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
     _fits("counter_words", total, array.counter_words)
 
     # Replay: word by word, 32 samples each; twice, since the array begins a batch while the last is being updated.
-    per_entry = max(1, array.update_words)
-    entries = [-(-count // per_entry) for count in words[:-1]]
+    entries = [-(-count // array.update_words) for count in words[:-1]]
     replay = [sum(entries[:layer]) for layer in range(depth)]
     regions = sum(entries)
     _fits("replay_words", 2 * regions * MAX_BATCH, array.replay_words)

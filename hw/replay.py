@@ -30,11 +30,11 @@ class ReplayMemory(wiring.Component):
         `ready`.
     ready : Out(1)
         No signs are being written.
-    read_word, read_sample : In
+    read_word, read_half, read_sample : In
         What to read.
     o : Out
         The word, U bits, `config.shared_latency` cycles later; of each group of update lanes but the first a cycle
-        after the group before (see `ArrayConfig.update_groups`). `half` of it where U is 8.
+        after the group before (see `ArrayConfig.update_groups`). `read_half` of it where U is 8.
     """
 
     def __init__(self, config: ArrayConfig):

@@ -1,13 +1,14 @@
 """Reads a batch's results from the columns' verdict memories: the triggers for the updater, then all to the host."""
 
 from amaranth import C, Cat, Module, Signal, signed
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..model.config import MAX_BATCH
 from .column import reply_layout
 from .config import ArrayConfig
 from .memory import registered
+from .ports import ResultLayout
 
 __all__ = ["Results"]
 
@@ -47,7 +48,7 @@ class Results(wiring.Component):
             "query_address": Out(range(config.winner_words)),
             "query_column": Out(range(max(2, config.columns))),
             "reply": In(reply_layout(config)),
-            "o": Out(stream.Signature(data.StructLayout({"prediction": 7, "triggered": 1}))),
+            "o": Out(stream.Signature(ResultLayout)),
             "triggered": Out(MAX_BATCH),
             "rotate": In(1),
         })

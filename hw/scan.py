@@ -12,10 +12,9 @@ from amaranth.lib.wiring import In, Out
 
 from ..model.config import MAX_BATCH
 from .column import reply_layout
-from .config import TILE, ArrayConfig
+from .config import MEMBER_BITS, TILE, ArrayConfig
 from .memory import registered
 from .samples import SampleLayout, part_first
-from .winners import MEMBER_BITS
 
 __all__ = ["PlaceLayout", "QueueLayout", "RowLayout", "RowScan"]
 

@@ -20,6 +20,7 @@ from amaranth.utils import ceil_log2
 from ..model.config import MAX_BATCH
 from .column import control_layout
 from .config import TILE, ArrayConfig
+from .ports import RunLayout
 from .program import PHASE
 from .records import ProgramPort, RecordReader
 from .timing import Timing
@@ -78,7 +79,7 @@ class Sequencer(wiring.Component):
         self.config = config
         super().__init__({
             "program": Out(ProgramPort(config)),
-            "i_run": In(stream.Signature(data.StructLayout({"count": 6, "learn": 1, "time": 8}))),
+            "i_run": In(stream.Signature(RunLayout)),
             "hold": In(1),
             "first_phase": In(range(config.program_words)),
             "final_pass": In(config.pass_width),
@@ -369,7 +370,7 @@ class Sequencer(wiring.Component):
             "pass_": pass_shape, "block": words_shape, "final": 1}))
         with m.If(drain.shift & (row == 4) if config.rows == TILE else summed & job.lower):
             m.d.sync += [late[name].eq(job[name]) for name in late.shape().members]
-        part_bits = ceil_log2(max(1, config.update_words))
+        part_bits = ceil_log2(config.update_words)
         paired = Signal()
         m.d.comb += paired.eq(ends[3] | draining.write_paired)
         m.d.sync += [

@@ -4,9 +4,9 @@ from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .config import ArrayConfig
+from .config import MEMBER_BITS, ArrayConfig
 from .memory import registered
-from .winners import MEMBER_BITS, VerdictLayout
+from .winners import VerdictLayout
 
 __all__ = ["Trigger"]
 

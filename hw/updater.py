@@ -15,14 +15,14 @@ from amaranth.utils import ceil_log2
 
 from ..model.config import MAX_BATCH
 from .column import reply_layout
-from .config import TILE, ArrayConfig
-from .counters import CounterMemory, CounterStep
+from .config import MEMBER_BITS, TILE, ArrayConfig
+from .counters import CounterLanes, CounterMemory, StepLayout
 from .memory import registered
+from .ports import TransferLayout
 from .program import LAYER, SLOT
 from .records import ProgramPort, RecordReader
 from .samples import Samples
 from .scan import RowScan
-from .winners import MEMBER_BITS
 
 __all__ = ["Updater"]
 
@@ -85,8 +85,7 @@ class Updater(wiring.Component):
             "updating": Out(1),
             "slot": Out(4),
             "block": Out(config.block_width),
-            "i_row": In(stream.Signature(data.StructLayout(
-                {"layer": 4, "row": 12, "first": 12, "words": 12, "write": 1}))),
+            "i_row": In(stream.Signature(TransferLayout)),
             "i_counter": In(stream.Signature(signed(config.counter_bits))),
             "o_counter": Out(stream.Signature(signed(config.counter_bits))),
             "hold": In(1),
@@ -111,7 +110,7 @@ class Updater(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        lanes, bits = config.update_lanes, config.counter_bits
+        lanes = config.update_lanes
         counter_shape, tile_shape = range(config.counter_words), range(config.tiles)
         m.submodules.scan = scan = RowScan(config)
         m.submodules.record = record = RecordReader(config, LAYER, {
@@ -146,9 +145,7 @@ class Updater(wiring.Component):
         issue = 1 if config.pipelined else 0
         step = issue + config.step_latency
         final = step + groups
-        sample_layout = data.StructLayout({
-            "valid": 1, "first": 1, "last": 1, "up": 1, "last_word": 1, "first_word": 1, "turn": 8, "word": 8})
-        stage = [Signal(sample_layout, name=f"stage_{number}") for number in range(final + 1)]
+        stage = [Signal(StepLayout, name=f"stage_{number}") for number in range(final + 1)]
         stage_place = [Signal(place.shape(), name=f"place_{number}", reset_less=True) for number in range(final + 1)]
         chosen = Signal(data.StructLayout({"valid": 1, "first": 1, "last": 1, "last_word": 1, "first_word": 1}))
         chosen_word, chosen_half, chosen_region = Signal(8), Signal(), Signal(8)
@@ -250,63 +247,18 @@ class Updater(wiring.Component):
             memory.write_address.eq(stage_place[step + 1].counter),
         ]
 
-        # The same register takes rows to and from the host.
-        counters = Signal(data.ArrayLayout(signed(bits), lanes), reset_less=True)
-        m.d.comb += memory.i.eq(counters)
-        reach = layer.reinforce_mask
-        lane_bits = ceil_log2(lanes)
-        shift, enters = Signal(), self.i_counter.payload
-        shifts, enters = registered(m, shift), registered(m, enters)
-        signs, lost_count, hold = [], C(0, 0), hosted
-        for group in range(groups):
-            hold = registered(m, hold)
-            now, before = stage[step + group], stage[step + group - 1]
-            valid, first = now.valid | shifts, now.first
-            if config.pipelined:
-                valid, first = registered(m, before.valid | shifts), registered(m, before.first | shifts)
-            # Which counters are reinforced is known a cycle before.
-            high_match, pick = Signal(name=f"match_{group}"), Signal(
-                config.group_lanes, name=f"pick_{group}", reset_less=True)
-            lost = Signal(config.group_lanes, name=f"lost_{group}", reset_less=True)
-            m.d.comb += high_match.eq(
-                layer.reinforce & (((before.word ^ before.turn[lane_bits:]) & reach[lane_bits:]) == 0))
-            lanes_here = range(group * config.group_lanes, (group + 1) * config.group_lanes)
-            for place_here, lane in enumerate(lanes_here):
-                m.submodules[f"step_{lane}"] = unit = CounterStep(config)
-                here = (before.turn[:lane_bits] ^ lane) & reach[:lane_bits]
-                m.d.sync += pick[place_here].eq(high_match & (here == 0))
-                found, neighbour = memory.o.word_select(lane, bits), counters[lane + 1] if lane + 1 < lanes else enters
-                kept = counters[lane]
-                if config.pipelined:
-                    # The host's counters come the same way as the memory's.
-                    found = registered(m, Mux(shifts, neighbour, found))
-                    up = registered(m, before.up ^ ~self.activations[lane])
-                else:
-                    kept = Mux(shifts, neighbour, kept)
-                    up = ~(now.up ^ self.activations[lane])
-                m.d.comb += [
-                    unit.k.eq(Mux(first, found, kept)), unit.up.eq(up), unit.pick.eq(pick[place_here]),
-                    unit.hold.eq(hold),
-                ]
-                # In a row's last word not all lanes have a counter. Which have is known well before.
-                there_in_last = registered(m, lane < layer.tail)
-                counts = registered(m, before.valid & (~before.last_word | there_in_last))
-                m.d.sync += lost[place_here].eq(unit.lost & counts)
-                with m.If(valid):
-                    m.d.sync += counters[lane].eq(unit.o)
-            lost_parts = [sum(lost[first:first + 8]) for first in range(0, len(lost), 8)]
-            if len(lost_parts) > 1:
-                lost_parts = [registered(m, part) for part in lost_parts]
-            lost_count = registered(m, lost_count + registered(m, sum(lost_parts)))
-            new_signs = Cat(~counters[lane][bits - 1] for lane in lanes_here)
-            for _ in range(groups - 1 - group):
-                new_signs = registered(m, new_signs)
-            signs.append(new_signs)
+        shift = Signal()
+        m.submodules.steps = steps = CounterLanes(config)
+        m.d.comb += [
+            *(steps.stages[number].eq(stage[step - 1 + number]) for number in range(groups + 1)),
+            *(getattr(steps, name).eq(layer[name]) for name in ("tail", "reinforce", "reinforce_mask")),
+            steps.found.eq(memory.o), steps.activations.eq(self.activations), steps.hosted.eq(hosted),
+            steps.shift.eq(shift), steps.enters.eq(self.i_counter.payload), self.o_counter.payload.eq(steps.o[0]),
+            memory.i.eq(steps.o), self.signs.eq(steps.signs), self.lost.eq(steps.lost),
+        ]
         m.d.sync += self.updated.eq(stage[step].valid & stage[step].first_word & ~hosted)
         m.d.comb += [
-            self.lost.eq(lost_count), self.o_counter.payload.eq(counters[0]),
-            self.write.eq(stage[final].valid & stage[final].last), self.signs.eq(Cat(signs)),
-            self.copy.eq(layer.copy),
+            self.write.eq(stage[final].valid & stage[final].last), self.copy.eq(layer.copy),
             *(getattr(self, name).eq(stage_place[final][name]) for name in ("tile", "half")),
             self.row.eq(stage_place[final].row),
         ]

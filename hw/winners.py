@@ -4,12 +4,9 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .config import ArrayConfig
+from .config import MEMBER_BITS, ArrayConfig
 
-__all__ = ["MEMBER_BITS", "VerdictLayout", "WinnerSelect"]
-
-MEMBER_BITS = 6
-"""Bits of a neuron's place in its group, and of a class: groups and classes go up to 64."""
+__all__ = ["VerdictLayout", "WinnerSelect"]
 
 VerdictLayout = data.StructLayout({"member": MEMBER_BITS, "up": 1, "valid": 1})
 """What is kept of a group and sample: which member wins, whether its sum must go up, and whether any wins. A sample's

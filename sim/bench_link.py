@@ -36,6 +36,7 @@ LINK = LinkConfig(**PARAMETERS["link"])
 PERIOD = 10  # ns
 WIDTH = CONFIG.statistic_width
 WORD_BYTES = CONFIG.update_lanes * CONFIG.counter_bytes
+PAIRS = CONFIG.load_words == 2
 
 
 class Core:
@@ -91,7 +92,9 @@ class Core:
             self.dut.core__idle.value = 0
             samples, words = [], []
             for item in self.sample.items:
-                words.append(item["data"])
+                words.append(item["data"] & 0xFFFF)
+                if PAIRS and not item["last"]:
+                    words.append(item["data"] >> 16)
                 if item["last"]:
                     samples.append(sum(words) % 128)
                     words = []
@@ -144,6 +147,17 @@ async def ask(line, payload: bytes) -> bytes | None:
     return None if frame is None else decode_frame(frame)
 
 
+def check_samples(core: Core, samples):
+    """The core has got these input words, or pairs of them, each time with a label behind."""
+    expected = []
+    for *inputs, label in samples:
+        if PAIRS:
+            inputs = [low | high << 16 for low, high in zip(inputs[::2], inputs[1::2], strict=True)]
+        expected += [(int(data), 0) for data in inputs] + [(int(label), 1)]
+    assert [(item["data"] & 0xFFFF if item["last"] else item["data"], item["last"])
+            for item in core.sample.items] == expected
+
+
 def pack_words(*words: int) -> bytes:
     return b"".join(word.to_bytes(2, "little") for word in words)
 
@@ -187,11 +201,11 @@ async def session(dut, stalls):
 
         total = np.zeros(len(STATISTICS), int)
         longest = min(255, LINK.request_bytes // 2 - 1)
+        longest -= PAIRS and longest % 2 == 0
         for batch, (count, words) in enumerate([(1, 2), (32, 18), (5, 66), (3, longest), (32, 3)]):
-            samples = rng.integers(0, 1 << 16, (count, words))
+            samples = rng.integers(0, 1 << 16, (count, words + (PAIRS and words % 2 == 0)))
             device.load_samples(samples)
-            assert core.sample.items == [{"data": int(word), "last": int(i == words - 1)}
-                                         for sample in samples for i, word in enumerate(sample)]
+            check_samples(core, samples)
             predictions, triggered = device.run(count, learn=batch % 2 == 0, time=300 + batch)
             assert (predictions == samples.sum(axis=1) % 128).all()
             assert (triggered == (predictions % 2 == 1)).all()
@@ -202,7 +216,7 @@ async def session(dut, stalls):
         core.show_statistics()
         assert list(device.statistics().values()) == (total + (1 << WIDTH) - 5).tolist()
 
-        device.load_samples([[1, 2]])
+        device.load_samples([[1, 2, 3]])
         device.reset()
         assert core.resets == 1
         assert not any(device.statistics().values())
@@ -258,26 +272,24 @@ async def sample_counts(dut):
     samples = Command.SAMPLES
     assert (await ask(line, pack_request(1, samples)))[2] == Status.OK
     assert (await ask(line, pack_request(2, samples, data=pack_words(3, 10, 11, 5))))[2] == Status.OK
-    assert (await ask(line, pack_request(3, samples, data=pack_words(2, 12, 6, 2, 3, 4))))[2] == Status.OK
-    assert core.sample.items == [
-        {"data": data, "last": last}
-        for data, last in [(10, 0), (11, 0), (5, 1), (12, 0), (6, 1), (3, 0), (4, 1)]]
+    assert (await ask(line, pack_request(3, samples, data=pack_words(3, 8, 4, 6, 3, 1, 2, 4))))[2] == Status.OK
+    check_samples(core, [(10, 11, 5), (8, 4, 6), (1, 2, 4)])
     for count in (0, 1, 2, 4, 35, 67, 131):
         assert (await ask(line, pack_request(5 + count, Command.RUN, bytes([count]))))[2] == Status.COUNT
     assert core.log == []
     answer = await ask(line, pack_request(203, Command.RUN, b"\3\1\7"))
     assert answer == pack_response(203, Command.RUN, Status.OK, bytes([26, 18, 7 | 0x80]))
     assert core.log == [{"count": 3, "learn": 1, "time": 7}]
-    many = pack_words(*[2, 1, 2] * 33)
-    assert (await ask(line, pack_request(204, samples, data=many)))[2] == Status.COUNT
-    assert (await ask(line, pack_request(205, samples, data=pack_words(2, 1, 2))))[2] == Status.COUNT
-    assert len(core.sample.items) == 2 * MAX_BATCH
+    for seq, count, status in ((220, 20, Status.OK), (204, MAX_BATCH + 1 - 20, Status.COUNT)):
+        assert (await ask(line, pack_request(seq, samples, data=pack_words(*[3, 1, 1, 1] * count))))[2] == status
+    assert (await ask(line, pack_request(205, samples, data=pack_words(3, 1, 1, 1))))[2] == Status.COUNT
+    check_samples(core, [(1, 1, 1)] * MAX_BATCH)
     assert (await ask(line, pack_request(206, Command.RUN, b"\x20")))[2] == Status.OK
-    assert (await ask(line, pack_request(207, samples, data=pack_words(2, 1, 2, 2, 1))))[2] == Status.COUNT
+    assert (await ask(line, pack_request(207, samples, data=pack_words(3, 1, 1, 1, 3, 1))))[2] == Status.COUNT
     for count in (1, 2):
         assert (await ask(line, pack_request(208 + count, Command.RUN, bytes([count]))))[2] == Status.COUNT
     assert (await ask(line, pack_request(211, Command.RESET)))[2] == Status.OK
-    assert (await ask(line, pack_request(212, samples, data=pack_words(2, 1, 2))))[2] == Status.OK
+    assert (await ask(line, pack_request(212, samples, data=pack_words(3, 1, 1, 1))))[2] == Status.OK
     assert (await ask(line, pack_request(213, Command.RUN, b"\1")))[3:] == b"\x83"
 
 
@@ -386,7 +398,7 @@ async def damaged_line(dut):
 async def repetitions(dut):
     """A request is executed once however often it comes, and each time answered alike."""
     line, core = await start(dut)
-    await ask(line, pack_request(9, Command.SAMPLES, data=pack_words(2, 77, 1, 2, 78, 2)))
+    await ask(line, pack_request(9, Command.SAMPLES, data=pack_words(3, 70, 7, 1, 3, 78, 0, 2)))
     run = pack_request(10, Command.RUN, b"\2\1\5")
     first = await ask(line, run)
     assert first == pack_response(10, Command.RUN, Status.OK, bytes([78, 80]))
@@ -450,7 +462,7 @@ async def noisy_line(dut):
     def drive():
         device = Device(Noisy(line, rng), attempts=60)
         for batch in range(PARAMETERS["batches"]):
-            samples = np.array([[rng.randrange(1 << 16) for _ in range(4)] for _ in range(3)])
+            samples = np.array([[rng.randrange(1 << 16) for _ in range(5)] for _ in range(3)])
             device.load_samples(samples)
             predictions, _ = device.run(3, learn=True, time=batch)
             assert (predictions == samples.sum(axis=1) % 128).all()
@@ -470,15 +482,15 @@ async def broken(dut):
     @bridge
     def drive():
         device = Device(line, attempts=2)
-        device.load_samples([[1, 2]])
+        device.load_samples([[1, 2, 3]])
         assert "no answer" in str(raises(lambda: device.run(1, True, 0), LinkError))
         assert core.resets == 0
         device.recover()
         assert core.resets >= 2
         assert raises(lambda: device.run(1, True, 0), DeviceError).status is Status.COUNT
         core.deaf = False
-        device.load_samples([[1, 2]])
-        assert device.run(1, True, 0)[0].tolist() == [3]
+        device.load_samples([[1, 2, 3]])
+        assert device.run(1, True, 0)[0].tolist() == [6]
 
     await drive()
 

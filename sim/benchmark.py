@@ -8,11 +8,11 @@ from typing import Any
 
 from rich.table import Table
 
+from ..hw.ports import PHASES
 from ..model.config import MAX_BATCH, NetworkConfig
 from ..synth.boards import Board
 from ..synth.build import find_build
 from ..synth.forecast import CAUSES, Forecast, forecast
-from ..synth.replay import PHASES
 from ..synth.report import BuildReport
 from .cycles import CycleCount, measure_cycles, model_seconds
 from .workload import Workload

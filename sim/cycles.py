@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..hw.config import ArrayConfig
+from ..hw.ports import PHASES
 from ..hw.program import Program, compile_network
 from ..model.step import train_batch
 from ..synth.accelerator import Accelerator
-from ..synth.replay import PHASES
 from ..synth.roofline import bit_ops
 from .compiled import CompiledCore
 from .runner import BenchError

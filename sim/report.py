@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment
 from matplotlib.figure import Figure
 
-from ..synth.replay import PHASES
+from ..hw.ports import PHASES
 
 __all__ = ["write_report"]
 

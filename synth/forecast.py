@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
+from ..hw.ports import PHASES
 from ..hw.program import CapacityError
 from ..model.config import MAX_BATCH, NetworkConfig
 from .area import array_luts
@@ -16,9 +17,7 @@ from .estimate import BlockUse, memory_use
 from .roofline import Roofline, find_roofline
 from .schedule import OVERHEADS, Schedule, compile_blank, plan_batches
 
-__all__ = ["Forecast", "Work", "forecast", "forecast_table", "parse_widths", "with_array"]
-
-PHASES = ("forward", "backward", "update", "stall")
+__all__ = ["Forecast", "Work", "forecast", "forecast_table", "with_array"]
 
 CAUSES = dict(zip(OVERHEADS, (
     "network's words", "jobs' starts", "pace of sums", "last sums", "waits for updates", "waits for samples",
@@ -32,12 +31,12 @@ class Work:
 
     Members
     -------
+    batch
+        Samples a batch.
     roofline
         The bounds.
     schedule
         The estimate, a batch.
-    cycles
-        The estimate, a sample.
     """
 
     batch: int
@@ -80,6 +79,8 @@ class Forecast:
 
     Members
     -------
+    board, network, batch, trigger
+        What was asked for.
     train, infer
         By what is done.
     luts
@@ -138,14 +139,6 @@ def forecast(board: Board, network: NetworkConfig, *, batch: int = MAX_BATCH, tr
     return Forecast(
         board=board, network=network, batch=batch, trigger=trigger, train=train, infer=infer,
         luts=array_luts(board.config, board.link, family), memory=memory_use(board.config, board.link, family))
-
-
-def parse_widths(option: str, text: str) -> tuple[int, ...]:
-    """Numbers out of "256,64,64". Raises ValueError, which names `option`, for anything else."""
-    try:
-        return tuple(int(width) for width in text.split(","))
-    except ValueError:
-        raise ValueError(f"{option} must be widths separated by commas, not {text!r}") from None
 
 
 def with_array(board: Board, changes: str) -> Board:

@@ -16,17 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from ..hw.ports import STATISTICS
+from ..hw.ports import PHASES, STATISTICS
 from ..model.data import Dataset
 from ..model.step import State, StepResult, train_batch, visible
 from ..model.trainer import Training, accuracy
 from .accelerator import Accelerator
 
-__all__ = ["PHASES", "Comparison", "Mismatch", "Replay", "compare_states", "replay"]
-
-PHASES = ("forward", "backward", "update", "stall")
-"""Statistics that share out the cycles."""
-
+__all__ = ["Comparison", "Mismatch", "Replay", "compare_states", "replay"]
 
 class Mismatch(AssertionError):
     """Accelerator and golden model differ; the message says in what, where, and by how much."""

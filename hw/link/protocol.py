@@ -55,7 +55,7 @@ __all__ = ["VERSION", "MAGIC", "ARGUMENT_BYTES", "CRC_BYTES", "REQUEST_HEADER", 
            "FRAME_BYTES", "ROW_WORDS", "Command", "Status", "DAMAGE", "Capabilities", "FrameError", "encode_frame",
            "decode_frame", "pack_request", "pack_response", "pack_row"]
 
-VERSION = 1
+VERSION = 2
 """Of the protocol: anything that an older host would misunderstand raises it."""
 
 MAGIC = b"bp"

@@ -67,7 +67,8 @@ def random_networks(array: ArrayConfig, count: int, seed: int) -> list[dict]:
             return int(rng.choice([low, high, *rng.integers(low, high + 1, 4)]))
 
         layers = [int(rng.choice([1, 16, *rng.integers(2, 50, 6), 64])) for _ in range(number % 3 + 2)]
-        classes = pick(2, 16)
+        layers[0] = int(rng.choice([layers[0]] * 5 + [array.fan_in]))
+        classes = pick(2, 16) if number % 4 else pick(2, array.classes)
         network = NetworkConfig(
             layers=tuple(layers), classes=classes, counter_bits=array.counter_bits,
             margin=[0, 2 * layers[-1] + 1, pick(1, layers[-1]), pick(1, layers[-1])][number % 4],

@@ -103,7 +103,7 @@ MUTANTS = {
     "samples listed untriggered": Mutant("scan", "self.reply.match[0] & self.triggered[0]", "self.reply.match[0]",
                                          "core"),
     "triggers not in turn": Mutant("results", "Cat(triggered[1:], triggered[0])", "triggered", "core"),
-    "padding counted as saturated": Mutant("updater", "lane < layer.tail", "lane <= layer.tail", "core"),
+    "padding counted as saturated": Mutant("counters", "lane < self.tail", "lane <= self.tail", "core"),
     "array does not wait for the updater": Mutant(
         "sequencer", "free | (follows & (block < self.update_block))", "1", "core"),
     "array follows the updater a layer too soon": Mutant(

@@ -4,7 +4,7 @@ import pytest
 from bitprop.hw.config import ArrayConfig
 from bitprop.hw.counters import CounterStep
 from bitprop.hw.element import ProcessingElement
-from bitprop.hw.program import LAYER, LOADER, PHASE
+from bitprop.hw.program import LAYER, LOADER, PHASE, CapacityError, compile_network
 from bitprop.hw.records import ProgramMemory, RecordReader
 from bitprop.hw.replay import ReplayMemory
 from bitprop.hw.results import Results
@@ -13,6 +13,8 @@ from bitprop.hw.scan import RowScan
 from bitprop.hw.trigger import Trigger
 from bitprop.hw.weights import WeightMemory
 from bitprop.hw.winners import WinnerSelect
+from bitprop.model.config import NetworkConfig
+from bitprop.model.initial import initial_state
 from bitprop.sim.runner import array_cells, run_bench
 
 BENCH = "bitprop.sim.bench_units"
@@ -27,10 +29,22 @@ def run(unit, testcase: str, array: dict, **parameters) -> None:
 @pytest.mark.parametrize("fields", [
     {"rows": 12}, {"columns": 2, "lanes": 3}, {"update_lanes": 24}, {"weight_memory": "copied", "update_lanes": 16},
     {"counter_memory": "spram", "update_lanes": 16}, {"counter_memory": "spram", "pipelined": True},
-    {"lanes": 1, "scan_ahead": 2}], ids=str)
+    {"lanes": 1, "scan_ahead": 2}, {"replay_words": 8193}], ids=str)
 def test_config_is_refused_by_the_name_of_its_field(fields):
     with pytest.raises(ValueError, match=f"^({'|'.join(fields)}) .*, not "):
         ArrayConfig(**fields)
+
+
+@pytest.mark.parametrize("fan_in, fields, message", [
+    (255, {"layers": (4,) * 16, "classes": 2}, "layers = 15, and this array has 14"),
+    (255, {"layers": (20, 16), "classes": 65}, "classes = 65, and this array has 64"),
+    (31, {"layers": (20, 16), "classes": 40}, "classes = 40, and this array has 31"),
+    (31, {"layers": (32, 16), "classes": 4}, "fan_in = 32, and this array has 31"),
+    (255, {"layers": (20, 80), "classes": 4, "groups": (65,)}, "groups = 65, and this array has 64")], ids=str)
+def test_network_beyond_the_array_is_refused(fan_in, fields, message):
+    network = NetworkConfig(**fields)
+    with pytest.raises(CapacityError, match=f"^the network needs {message}$"):
+        compile_network(network, initial_state(network).classifier, ArrayConfig(lanes=1, fan_in=fan_in))
 
 
 @pytest.mark.parametrize("pipelined", [False, True])
