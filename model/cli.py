@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from .checkpoint import load_checkpoint, save_checkpoint
+from .config import parse_widths
 from .data import ARCHIVE, Dataset, dataset_names, load_dataset
 from .exchange import read_onnx, write_onnx
 from .experiments_cli import app as experiment_commands
@@ -207,10 +208,7 @@ def _counters(learner: Learner) -> list[np.ndarray]:
 def _new_learner(
     rule: str, layers: str, dataset: Dataset, batch: int | None, fields: dict[str, Any], init: Path | None
 ) -> Learner:
-    try:
-        widths = [int(width) for width in layers.split(",")]
-    except ValueError:
-        raise ValueError(f"--layers must be widths separated by commas, not {layers!r}") from None
+    widths = list(parse_widths("--layers", layers))
     inputs = dataset.width // fields.get("window", 1)
     widths[0] = widths[0] or inputs
     if widths[0] != inputs:

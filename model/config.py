@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 RANK_BITS = 4
@@ -60,14 +60,12 @@ class NetworkConfig:
     rank_shifts: tuple[int, ...] | None = None
     reinforcement: int = 32
     seed: int = 0
-    depth: int = field(init=False)
 
     def __post_init__(self):
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731 (frozen dataclass)
         put("layers", tuple(int(width) for width in self.layers))
         if len(self.layers) < 2 or min(self.layers) < 1:
             raise ValueError(f"layers must be an input width and at least one layer, all ≥ 1, not {self.layers}")
-        put("depth", len(self.layers) - 1)
         fan_ins, widths = self.layers[:-1], self.layers[1:]
         if self.margin is None:
             put("margin", (widths[-1] + 1) // 2)
@@ -93,6 +91,11 @@ class NetworkConfig:
             raise ValueError(f"reinforcement must be 0 or a power of two up to 256, not {self.reinforcement}")
 
     @property
+    def depth(self) -> int:
+        """L."""
+        return len(self.layers) - 1
+
+    @property
     def counter_min(self) -> int:
         """Most negative counter, -2^(B-1)."""
         return -(1 << (self.counter_bits - 1))
@@ -107,16 +110,9 @@ class NetworkConfig:
         """Shapes of W_1 … W_L: `(K_l, K_{l-1})`."""
         return list(zip(self.layers[1:], self.layers[:-1], strict=True))
 
-    @property
-    def weight_count(self) -> int:
-        """Trained weights in all layers."""
-        return sum(a * b for a, b in zip(self.layers[:-1], self.layers[1:], strict=True))
-
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready fields; `NetworkConfig.from_dict` is the inverse."""
-        fields = asdict(self)
-        del fields["depth"]
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in fields.items()}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> NetworkConfig:
@@ -128,6 +124,14 @@ def _rank_shift(fan_in: int) -> int:
     """Smallest shift, up to 3, that brings 3·sqrt(fan_in) within the stored rank."""
     spread = math.isqrt(9 * fan_in)
     return min(3, (spread >> RANK_BITS).bit_length())
+
+
+def parse_widths(option: str, text: str) -> tuple[int, ...]:
+    """Numbers out of "256,64,64". Raises ValueError, which names `option`, for anything else."""
+    try:
+        return tuple(int(width) for width in text.split(","))
+    except ValueError:
+        raise ValueError(f"{option} must be widths separated by commas, not {text!r}") from None
 
 
 def _check(name: str, value: int, low: int, high: int) -> None:

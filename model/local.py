@@ -56,7 +56,7 @@ def local_train_batch(
 ) -> StepResult:
     """Train on one batch in place, counters and reinforcement as in the hardware rule; errors as `train_batch`."""
     inputs, labels = check_batch(config, inputs, labels)
-    activations, sums = forward(config, state.weights(), inputs)
+    activations, sums = forward(state.weights(), inputs)
     desired, predictions, triggered = local_targets(config.margin, classifiers, activations, labels)
     row_updates, saturations = update_layers(config, state, activations, sums, desired)
     state.samples += len(labels)
@@ -68,7 +68,7 @@ def local_paper_train_batch(
     config: PaperConfig, state: PaperState, classifiers: list[np.ndarray], inputs: np.ndarray, labels: np.ndarray
 ) -> StepResult:
     """Train on one batch of any size in place, integer weights and Bernoulli reinforcement as published."""
-    activations, sums = forward(config, state.weights(), inputs)
+    activations, sums = forward(state.weights(), inputs)
     desired, predictions, triggered = local_targets(config.margin, classifiers, activations, labels)
     row_updates, saturations = paper_update_layers(config, state, activations, sums, desired)
     return StepResult(predictions, triggered, row_updates, saturations)

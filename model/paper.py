@@ -103,11 +103,6 @@ class PaperConfig:
         """Shapes of W_1 … W_L: `(K_l, K_{l-1})`."""
         return list(zip(self.layers[1:], self.layers[:-1], strict=True))
 
-    @property
-    def weight_count(self) -> int:
-        """Trained weights in all layers."""
-        return sum(a * b for a, b in zip(self.layers[:-1], self.layers[1:], strict=True))
-
     def initial_groups(self) -> tuple[int, ...]:
         """γ_0 of each layer."""
         return tuple(
@@ -175,7 +170,7 @@ def paper_train_batch(
     weights that were clipped.
     """
     weights = state.weights()
-    activations, sums = forward(config, weights, inputs)
+    activations, sums = forward(weights, inputs)
     logits = matvec(activations[-1], state.classifier)
     triggered = trigger(config.margin, logits, labels)
     chosen = np.flatnonzero(triggered)
@@ -222,7 +217,7 @@ def add_steps(h: np.ndarray, steps: np.ndarray) -> int:
 @one_thread
 def paper_infer(config: PaperConfig, state: PaperState, inputs: np.ndarray) -> np.ndarray:
     """Predicted classes, int64 `(n,)`, of ±1 `inputs`: argmax, lowest index on a tie."""
-    activations, _ = forward(config, state.weights(), inputs)
+    activations, _ = forward(state.weights(), inputs)
     return matvec(activations[-1], state.classifier).argmax(axis=1)
 
 

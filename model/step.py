@@ -90,7 +90,7 @@ def matvec(values: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     return (values.astype(np.float32) @ matrix.T.astype(np.float32)).astype(np.int32)
 
 
-def forward(config: NetworkConfig, weights: list[np.ndarray], inputs: np.ndarray):
+def forward(weights: list[np.ndarray], inputs: np.ndarray):
     """`z_l = W_l a_{l-1}`, `a_l = sign(z_l)` with sign(0) = +1.
 
     Returns `activations` (a_0 … a_L, int8) and `sums` (z_1 … z_L, int32), each `(batch, K_l)`.
@@ -200,9 +200,14 @@ def train_batch(config: NetworkConfig, state: State, inputs: np.ndarray, labels:
     inputs: ±1 int8 `(batch, K_0)`, 1 ≤ batch ≤ 32. labels: integers `(batch,)` in 0 … C-1.
     Raises ValueError on any other shape or value, before anything is changed.
     """
-    inputs, labels = check_batch(config, inputs, labels)
+    return train_unbounded(config, state, *check_batch(config, inputs, labels))
+
+
+@one_thread
+def train_unbounded(config: NetworkConfig, state: State, inputs: np.ndarray, labels: np.ndarray) -> StepResult:
+    """The same for a batch of any size, which software may have and the gateware has not; nothing is checked."""
     weights = state.weights()
-    activations, sums = forward(config, weights, inputs)
+    activations, sums = forward(weights, inputs)
     logits = matvec(activations[-1], state.classifier)
     triggered = trigger(config.margin, logits, labels)
     # A sample that does not trigger wants nothing.
@@ -246,7 +251,7 @@ def update_layers(
 @one_thread
 def infer(config: NetworkConfig, state: State, inputs: np.ndarray) -> np.ndarray:
     """Predicted classes, int64 `(n,)`, of ±1 `inputs` `(n, K_0)`: argmax, lowest index on a tie."""
-    activations, _ = forward(config, state.weights(), inputs)
+    activations, _ = forward(state.weights(), inputs)
     return matvec(activations[-1], state.classifier).argmax(axis=1)
 
 

@@ -26,8 +26,7 @@ def random_state(network: NetworkConfig, rng: np.random.Generator, spread: int) 
     """Counters uniform within ±`spread` (cut to B bits) and a random classifier."""
     low, high = max(-spread, network.counter_min), min(spread, network.counter_max + 1)
     return State(
-        [rng.integers(low, high, (rows, columns)).astype(np.int16)
-         for columns, rows in zip(network.layers[:-1], network.layers[1:], strict=True)],
+        [rng.integers(low, high, shape).astype(np.int16) for shape in network.shapes],
         rng.choice(np.array([-1, 1], dtype=np.int8), (network.classes, network.layers[-1])))
 
 
@@ -97,7 +96,7 @@ async def trains_like_the_model(dut):
                 inputs = rng.choice(np.array([-1, 1], dtype=np.int8), (count, network.layers[0]))
                 labels = rng.integers(0, network.classes, count)
                 learn, time = (number + index) % 5 != 3, state.samples
-                activations, _ = forward(network, state.weights(), inputs)
+                activations, _ = forward(state.weights(), inputs)
                 triggered = trigger(network.margin, matvec(activations[-1], state.classifier), labels)
                 if learn:
                     result = train_batch(network, state, inputs, labels)

@@ -12,8 +12,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ..hw.ports import PHASES
 from ..hw.program import CapacityError
-from ..model.config import NetworkConfig
+from ..model.config import NetworkConfig, parse_widths
 from ..model.data import load_dataset
 from ..model.learners import HardwareLearner
 from ..model.presets import DIGITS_BATCH, digits_network
@@ -22,8 +23,7 @@ from ..synth.accelerator import Accelerator
 from ..synth.boards import BOARDS, find_board
 from ..synth.build import BuildError
 from ..synth.driver import Device, DeviceError, LinkError, SerialTransport
-from ..synth.forecast import parse_widths
-from ..synth.replay import PHASES, Comparison, Mismatch, replay
+from ..synth.replay import Comparison, Mismatch, replay
 from ..synth.tools import ToolError
 from .benchmark import benchmark_table, run_benchmark
 from .demo import DemoSettings, run_demo

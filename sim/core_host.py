@@ -71,9 +71,7 @@ class CoreHost:
 
     async def read_counters(self) -> list[np.ndarray]:
         """All layers' counters."""
-        widths = self.program.network.layers
-        return [await self.read_rows(layer, (widths[layer + 1], widths[layer]))
-                for layer in range(self.program.network.depth)]
+        return [await self.read_rows(layer, shape) for layer, shape in enumerate(self.program.network.shapes)]
 
     def put_samples(self, inputs: np.ndarray, labels: np.ndarray) -> None:
         """Queue samples for loading."""

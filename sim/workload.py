@@ -48,7 +48,7 @@ class Workload:
         wanted = round(self.trigger * self.batch)
         for _ in range(count):
             inputs = rng.choice(np.array([-1, 1], dtype=np.int8), (self.batch, self.network.layers[0]))
-            activations, _ = forward(self.network, state.weights(), inputs)
+            activations, _ = forward(state.weights(), inputs)
             logits = matvec(activations[-1], state.classifier)
             chosen = np.arange(self.batch) < wanted
             labels = np.where(rng.permutation(chosen), logits.argmin(axis=1), logits.argmax(axis=1))

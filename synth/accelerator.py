@@ -66,8 +66,8 @@ class Accelerator:
         Raises ValueError when the state is not one of this network and classifier, before anything is sent.
         """
         shapes = [counters.shape for counters in state.counters]
-        if shapes != self._shapes:
-            raise ValueError(f"counters must be {self._shapes}, not {shapes}")
+        if shapes != self.network.shapes:
+            raise ValueError(f"counters must be {self.network.shapes}, not {shapes}")
         if not np.array_equal(state.classifier, self._classifier):
             raise ValueError("classifier must be the one that this accelerator was made with")
         low, high = self.network.counter_min, self.network.counter_max
@@ -119,14 +119,9 @@ class Accelerator:
     def read_state(self) -> State:
         """The counters as they are in the device, with the classifier and the number of samples trained."""
         counters = [self.device.read_rows(slot, *shape)
-                    for slot, shape in zip(self.program.slots[:-1], self._shapes, strict=True)]
+                    for slot, shape in zip(self.program.slots[:-1], self.network.shapes, strict=True)]
         return State(counters, self._classifier.copy(), self.samples)
 
     def statistics(self) -> dict[str, int]:
         """Totals since `load`, by the names in `STATISTICS`; see `Device.statistics` about counters that wrap."""
         return self.device.statistics()
-
-    @property
-    def _shapes(self) -> list[tuple[int, int]]:
-        widths = self.network.layers
-        return [(width, fan_in) for fan_in, width in zip(widths[:-1], widths[1:], strict=True)]

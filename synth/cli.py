@@ -8,13 +8,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ..model.config import MAX_BATCH, NetworkConfig
+from ..model.config import MAX_BATCH, NetworkConfig, parse_widths
 from ..sim.runner import BenchError
 from .boards import BOARDS, Board, find_board
 from .build import BuildError, build
 from .check import NetlistError, check_netlist
 from .estimate import memory_use
-from .forecast import forecast, forecast_table, parse_widths, with_array
+from .forecast import forecast, forecast_table, with_array
 from .report import BuildReport, table
 from .tools import ToolError, run_visibly
 

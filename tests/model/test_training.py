@@ -178,7 +178,7 @@ def test_paper_step_equals_scalar_loops():
         state.hidden[0][0, 0] = HIDDEN_LIMIT
         inputs, labels = rng.choice([-1, 1], size=(11, 7)).astype(np.int8), rng.integers(0, 3, 11)
         weights = state.weights()
-        activations, sums = forward(config, weights, inputs)
+        activations, sums = forward(weights, inputs)
         desired = backward(config, weights, sums, state.classifier[labels], config.paper_ties)
         triggered = trigger(config.margin, matvec(activations[-1], state.classifier), labels)
         expected = [h.astype(int) for h in state.hidden]

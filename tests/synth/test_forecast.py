@@ -168,9 +168,9 @@ def test_estimate_prints_tables(call):
 
 
 def test_estimate_of_another_array(call):
-    result = call("--board", "ulx3s-85f", "--array", "columns=8,update_lanes=128,pipelined=1", "--json")
+    result = call("--board", "ulx3s-85f", "--array", "columns=4,update_lanes=64", "--json")
     found = json.loads(result.stdout)
-    assert (found["bit_ops"], found["update_lanes"]) == (8 * 2 * 16 * 16, 128)
+    assert (found["bit_ops"], found["update_lanes"]) == (4 * 2 * 16 * 16, 64)
     assert "not 'column'" in call("--board", "ulx3s-85f", "--array", "column=8").output
     assert "columns must be a number, not 'all'" in call("--board", "ulx3s-85f", "--array", "columns=all").output
 

@@ -21,7 +21,7 @@ def test_design_trains_through_its_uart():
     cells = set(re.findall(r"^ *(SB_\w+) ", source, re.MULTILINE))
     assert {"SB_PLL40_PAD", "SB_IO"} < cells
     run_bench(
-        on_board(board, source), "bitprop.sim.bench_top", tests=1, top="board", timing=True,
+        on_board(source), "bitprop.sim.bench_top", tests=1, top="board", timing=True,
         sources=[CELLS / f"{OUR_CELLS.get(name, name)}.v" for name in sorted(cells)],
         parameters=bench_parameters(board, batches=(32, 7, 1, 20, 5, 32), rounds=2))
 
