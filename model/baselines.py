@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
 from .classifier import equiangular_frame
 from .data import Dataset, draw_prototypes
@@ -50,6 +49,8 @@ def logistic_regression(dataset: Dataset, network: dict[str, Any], epochs: int, 
     network
         `penalties`: values of C, the inverse penalty, of which the one that validates best is taken.
     """
+    from sklearn.linear_model import LogisticRegression  # here, since it takes a second to import
+
     parts = (dataset.train, dataset.validation, dataset.test)
     found = []
     for penalty in network.get("penalties", (0.0001, 0.001, 0.01, 0.1)):

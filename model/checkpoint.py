@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -64,15 +63,15 @@ def save_checkpoint(path: str | os.PathLike, training: Training, about: dict[str
         arrays |= {f"best_{name}": array for name, array in training.best.items()}
     if training.votes is not None:
         arrays |= {f"votes_{layer}": votes for layer, votes in enumerate(training.votes, start=1)}
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "wb") as file:
             np.savez_compressed(file, meta=np.array(json.dumps(meta)), **arrays)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     return path
 
@@ -87,6 +86,8 @@ def load_checkpoint(path: str | os.PathLike) -> Checkpoint:
     ValueError
         It is not a checkpoint, is damaged, or has another format version.
     """
+    if not zipfile.is_zipfile(path) and Path(path).exists():
+        raise ValueError(f"{path} is not a checkpoint, or is damaged: it is no .npz file")
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
@@ -100,12 +101,16 @@ def load_checkpoint(path: str | os.PathLike) -> Checkpoint:
     if version != FORMAT:
         raise ValueError(f"{path} has checkpoint format {version}, this program reads {FORMAT}")
     try:
-        learner = build_learner(meta["rule"], meta["config"])
-        learner.load({name: array for name, array in arrays.items() if not name.startswith("best_")})
-        progress = meta["progress"]
+        learner, progress, about = build_learner(meta["rule"], meta["config"]), meta["progress"], dict(meta["about"])
+        for name in ("epoch", "batch", "errors"):
+            if not isinstance(progress[name], int) or progress[name] < 0:
+                raise ValueError(f"{name} must be a number of 0 or more, not {progress[name]!r}")
         best = {
             name.removeprefix("best_"): array for name, array in arrays.items() if name.startswith("best_")
         }
+        if best:
+            learner.load(best)
+        learner.load({name: array for name, array in arrays.items() if not name.startswith("best_")})
         votes = [arrays[f"votes_{layer}"] for layer in range(1, 1 + sum(name.startswith("votes_") for name in arrays))]
         training = Training(
             learner,
@@ -118,5 +123,6 @@ def load_checkpoint(path: str | os.PathLike) -> Checkpoint:
             votes or None,
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
-    return Checkpoint(training, meta["about"])
+        missing = "there is no " if isinstance(error, KeyError) else ""
+        raise ValueError(f"{path} is damaged: {missing}{error}") from error
+    return Checkpoint(training, about)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from rich.table import Table
 
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import parse_widths
+from .console import check_writable, clear_errors, console
 from .data import ARCHIVE, Dataset, dataset_names, load_dataset
 from .exchange import read_onnx, write_onnx
 from .experiments_cli import app as experiment_commands
@@ -23,7 +25,16 @@ from .trainer import Training, accuracy, hold_interrupts
 
 app = typer.Typer(help="Train and look at binary networks in the golden model.", no_args_is_help=True)
 app.add_typer(experiment_commands, name="experiments")
-_console = Console(stderr=True)
+
+RECURRENT = {"paper": "recurrent", "hardware": "recurrent-hardware", "recurrent": "recurrent",
+             "recurrent-hardware": "recurrent-hardware"}
+"""Rules with --rnn."""
+
+OWN_OPTIONS = {"layers", "classes", "seed", "window", "initial"}
+"""Fields of networks that are not for --set: the data set and options of their own say what they are."""
+
+OPTIONS = {"settings": "--set", "rnn": "--rnn"}
+"""Options whose parameters have other names."""
 
 DataOption = Annotated[str, typer.Option("--data", help=f"Data set: {', '.join(dataset_names())}.")]
 FolderOption = Annotated[Path | None, typer.Option("--data-dir", help="Local copy of the data sets' files.")]
@@ -32,6 +43,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 
 @app.command()
 def train(
+    context: typer.Context,
     data: DataOption = "digits",
     layers: Annotated[
         str, typer.Option(help="Widths, input first; 0 for the data set's own input width.")
@@ -58,7 +70,7 @@ def train(
         str,
         typer.Option("--set", help="More fields of the network as JSON, such as '{\"reinforcement\": 16}'."),
     ] = "{}",
-    out: Annotated[Path | None, typer.Option(help="Checkpoint to write: at the end, and on Ctrl-C.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Checkpoint to write: after every epoch, and on Ctrl-C.")] = None,
     resume: Annotated[
         Path | None, typer.Option(help="Go on from a checkpoint; its network and data are kept.")
     ] = None,
@@ -66,19 +78,26 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Train a network; the epoch that validates best is the one reported."""
-    with _clear_errors():
+    with clear_errors():
+        given = {name for name in context.params if context.get_parameter_source(name).name == "COMMANDLINE"}
         if resume:
-            checkpoint = load_checkpoint(resume)
-            training, about = checkpoint.training, {"data": data, "options": {}} | checkpoint.about
+            for name in sorted(given - {"epochs", "out", "resume", "data_dir", "as_json"}):
+                raise ValueError(f"{OPTIONS.get(name, '--' + name)} is the checkpoint's own with --resume")
+            training, about, dataset = _load(resume, data_dir)
             out = out or resume
-            dataset = load_dataset(about["data"], data_dir, **about["options"])
+            if training.epoch > epochs:
+                raise ValueError(f"{resume} has {training.epoch} epochs; --epochs, which counts them too, is {epochs}")
         else:
-            fields = json.loads(settings) | {"seed": seed}
+            if vote > epochs:
+                raise ValueError(f"--vote must be at most --epochs, {epochs}, not {vote}")
+            fields = _read_settings(settings) | {"seed": seed}
             options = {}
             if rnn:
                 if window is None:
                     raise ValueError("--rnn needs --window")
-                rule = {"paper": "recurrent", "hardware": "recurrent-hardware"}.get(rule, rule)
+                if rule not in RECURRENT:
+                    raise ValueError(f"with --rnn, --rule must be one of {', '.join(RECURRENT)}, not {rule!r}")
+                rule = RECURRENT[rule]
                 # A delay line keeps pairs of copies, of so many inputs of a step as the state has room for.
                 line = initial == "delay-line"
                 width = max(1, state // (2 * window)) if line else state
@@ -86,6 +105,8 @@ def train(
                 options = ({"window": window, "width": width} if data in ARCHIVE else {}) | (
                     {"copies": 2} if line else {}
                 )
+            elif rule in RECURRENT.values() or given & {"window", "state", "initial"}:
+                raise ValueError("a recurrent network is asked for with --rnn and --window")
             about = {"data": data, "options": options}
             dataset = load_dataset(data, data_dir, **options)
             if rnn:
@@ -93,20 +114,18 @@ def train(
                 fields |= {"window": window, "initial": initial}
             training = Training(
                 _new_learner(rule, layers, dataset, batch, fields, init),
-                vote_from=max(0, epochs - vote) if vote else None,
+                vote_from=epochs - vote if vote else None,
             )
-        if out is not None and not out.absolute().parent.is_dir():
-            raise ValueError(f"the folder of {out} does not exist")
-    try:
-        _run(training, dataset, epochs)
-    except KeyboardInterrupt:
         if out is not None:
-            save_checkpoint(out, training, about)
-            _console.print(f"Stopped in epoch {training.epoch + 1}; go on with --resume {out}")
-        raise typer.Exit(130) from None
-    if out is not None:
-        save_checkpoint(out, training, about)
-    _report(_summary(training, dataset), as_json)
+            check_writable(out)
+        try:
+            _run(training, dataset, epochs, lambda: out is not None and save_checkpoint(out, training, about))
+        except KeyboardInterrupt:
+            if out is not None:
+                save_checkpoint(out, training, about)
+                console.print(f"Stopped in epoch {training.epoch + 1}; go on with --resume {out}", markup=False)
+            raise typer.Exit(130) from None
+        _report(_summary(training, dataset), as_json)
 
 
 @app.command("eval")
@@ -116,10 +135,9 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Accuracies of a checkpoint's best and last epoch on the data set it was trained on."""
-    with _clear_errors():
-        loaded = load_checkpoint(checkpoint)
-        dataset = load_dataset(loaded.about["data"], data_dir, **loaded.about.get("options", {}))
-    _report(_summary(loaded.training, dataset), as_json)
+    with clear_errors():
+        training, _, dataset = _load(checkpoint, data_dir)
+        _report(_summary(training, dataset), as_json)
 
 
 @app.command()
@@ -128,7 +146,7 @@ def inspect(
     as_json: JsonOption = False,
 ) -> None:
     """Sizes, spread and saturation of the counters, and weights flipped since the start, layer by layer."""
-    with _clear_errors():
+    with clear_errors():
         loaded = load_checkpoint(checkpoint)
     rows = describe_layers(loaded.training.learner)
     if as_json:
@@ -155,7 +173,7 @@ def export(
     which: Annotated[str, typer.Option(help="Weights to write: best, last or majority.")] = "best",
 ) -> None:
     """Write the ±1 network as ONNX with QONNX's bipolar quantisation."""
-    with _clear_errors():
+    with clear_errors():
         training = load_checkpoint(checkpoint).training
         learner = training.learner
         if learner.rule.startswith("recurrent"):
@@ -168,7 +186,8 @@ def export(
             raise ValueError(f"{checkpoint} has no best epoch: no epoch is finished")
         learner.load(found)
         write_onnx(out, learner.weights(), learner.state.classifier)
-    _console.print(f"{out}: {' - '.join(str(w.shape[0]) for w in learner.weights())} neurons, QONNX bipolar")
+    config = learner.config
+    console.print(f"{out}: {'-'.join(map(str, config.layers))}, {config.classes} classes, QONNX bipolar", markup=False)
 
 
 def describe_layers(learner: Learner) -> list[dict[str, Any]]:
@@ -205,6 +224,32 @@ def _counters(learner: Learner) -> list[np.ndarray]:
     return state.counters if hasattr(state, "counters") else [(h - 1) // 2 for h in state.hidden]
 
 
+def _load(path: Path, data_dir: Path | None) -> tuple[Training, dict[str, Any], Dataset]:
+    """A checkpoint's training and notes, and the data set that it was trained on."""
+    loaded = load_checkpoint(path)
+    if not isinstance(loaded.about.get("data"), str):
+        raise ValueError(f"{path} does not say what data set it was trained on")
+    dataset = load_dataset(loaded.about["data"], data_dir, **loaded.about.get("options", {}))
+    network = loaded.training.learner.config
+    inputs = network.layers[0] * getattr(network, "window", 1)
+    if (inputs, network.classes) != (dataset.width, len(dataset.classes)):
+        raise ValueError(f"{path} holds a network of {inputs} inputs and {network.classes} classes; {dataset.name} has "
+                         f"{dataset.width} and {len(dataset.classes)}")
+    return loaded.training, loaded.about, dataset
+
+
+def _read_settings(text: str) -> dict[str, Any]:
+    try:
+        fields = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"--set must be a JSON object, not {text!r}: {error}") from None
+    if not isinstance(fields, dict):
+        raise ValueError(f"--set must be a JSON object, not {text!r}")
+    for name in OWN_OPTIONS & fields.keys():
+        raise ValueError(f"{name} is set by --{name}, not by --set")
+    return fields
+
+
 def _new_learner(
     rule: str, layers: str, dataset: Dataset, batch: int | None, fields: dict[str, Any], init: Path | None
 ) -> Learner:
@@ -230,8 +275,8 @@ def _step_width(dataset: Dataset, window: int) -> int:
     return dataset.width // window
 
 
-def _run(training: Training, dataset: Dataset, epochs: int) -> None:
-    """Train with a bar over all batches and the accuracies so far."""
+def _run(training: Training, dataset: Dataset, epochs: int, save: Callable[[], Any]) -> None:
+    """Train with a bar over all batches and the accuracies so far; `save` after every epoch."""
     batches = len(training.batches(dataset))
     columns = (
         TextColumn("epoch {task.fields[epoch]}"),
@@ -240,7 +285,7 @@ def _run(training: Training, dataset: Dataset, epochs: int) -> None:
         TimeRemainingColumn(),
         TextColumn("{task.fields[accuracies]}"),
     )
-    with Progress(*columns, console=_console) as bar, hold_interrupts() as leave:
+    with Progress(*columns, console=console) as bar, hold_interrupts() as leave:
         task = bar.add_task("", total=epochs * batches, epoch=training.epoch + 1, accuracies="")
         while training.epoch < epochs:
             for done in training.run_batches(dataset):
@@ -256,6 +301,7 @@ def _run(training: Training, dataset: Dataset, epochs: int) -> None:
                     f"best {100 * best.validation:.1f} % (epoch {best.epoch})"
                 ),
             )
+            save()
             leave()
 
 
@@ -287,15 +333,3 @@ def _report(summary: dict[str, Any], as_json: bool) -> None:
         table.add_row("test accuracy, majority of the last epochs", percent(summary["majority_test_accuracy"]))
     table.add_row("test accuracy, last epoch", percent(summary["last_test_accuracy"]))
     Console().print(table)
-
-
-class _clear_errors:
-    """What a user did wrong is said in one line, without a traceback; exit code 2."""
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace):
-        if isinstance(error, ValueError | OSError | ImportError | RuntimeError):
-            _console.print(f"[bold red]Error:[/] {error}")
-            raise typer.Exit(2) from None

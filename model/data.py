@@ -12,8 +12,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from sklearn.datasets import load_digits
-from sklearn.model_selection import StratifiedKFold, train_test_split
 
 from .encode import DistributiveThermometerEncoder, Encoder, GlobalMedianEncoder, ThresholdEncoder
 from .random import EXPANSION, generator
@@ -97,6 +95,8 @@ class Dataset:
 
 def split_indices(labels: np.ndarray, *sizes: int, seed: int = SPLIT_SEED) -> list[np.ndarray]:
     """Disjoint index arrays of the given sizes and one of the rest, first; stratified by label, ascending."""
+    from sklearn.model_selection import train_test_split  # here, since it takes a second to import
+
     rest, parts = np.arange(len(labels)), []
     for size in sizes:
         rest, part = train_test_split(rest, test_size=size, stratify=labels[rest], random_state=seed)
@@ -111,6 +111,8 @@ def digits(split_seed: int = SPLIT_SEED) -> Dataset:
     pixel `p = 8·row + column` is at or above threshold number b. The parts are stratified and drawn by
     `split_seed`.
     """
+    from sklearn.datasets import load_digits  # here, since it takes a second to import
+
     source = load_digits()
     inputs = ThresholdEncoder(DIGITS_THRESHOLDS).fit_transform(source.data)
     labels = source.target.astype(np.int64)
@@ -311,6 +313,8 @@ def archive_steps(
     values = np.concatenate([train.last(window), test.last(window)])
     labels = np.concatenate([train_labels, test_labels])
     partition, fold = divmod(split_seed, folds)
+    from sklearn.model_selection import StratifiedKFold  # here, since it takes a second to import
+
     cutter = StratifiedKFold(folds, shuffle=True, random_state=partition)
     rest, held = list(cutter.split(values, labels))[fold]
     kept, choosing = split_indices(labels[rest], max(len(classes), len(rest) // 10), seed=partition)

@@ -28,6 +28,9 @@ __all__ = ["GROUPS", "RESULTS", "Experiment", "load_runs", "run", "run_path", "s
 RESULTS = Path(__file__).parent / "results"
 """Folder of the runs that the results document is made of."""
 
+RUN_FIELDS = frozenset({"definition", "seed", "weights", "best", "last", "majority", "training_curve",
+                        "validation_curve", "seconds"})
+"""What is read of a run's file."""
 
 GROUPS = {
     "counter-bits": "counter bits B",
@@ -129,10 +132,11 @@ def run(
     """
     path = run_path(experiment, seed, folder)
     if path.exists():
-        found = json.loads(path.read_text())
+        found = _read(path)
         if found["definition"] != experiment.definition():
             raise ValueError(f"{path} has another definition: raise the version of {experiment.name}")
         return found
+    folder.mkdir(parents=True, exist_ok=True)  # now, not when the run is done
     dataset = load_data(experiment.data, seed, data_dir)
     start = time.perf_counter()
     measure = _run_baseline if experiment.rule in BASELINES else _run_rule
@@ -147,7 +151,6 @@ def run(
         "seconds": round(time.perf_counter() - start, 1),
         "software": {"python": platform.python_version(), "numpy": np.__version__},
     }
-    folder.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(content) + "\n")
     temporary.replace(path)
@@ -207,7 +210,17 @@ def run_path(experiment: Experiment, seed: int, folder: Path = RESULTS) -> Path:
 def load_runs(experiment: Experiment, folder: Path = RESULTS) -> list[dict[str, Any]]:
     """The runs of an experiment's seeds that are done."""
     paths = (run_path(experiment, seed, folder) for seed in experiment.seeds)
-    return [json.loads(path.read_text()) for path in paths if path.exists()]
+    return [_read(path) for path in paths if path.exists()]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
+    if not isinstance(found, dict) or not RUN_FIELDS <= found.keys():
+        raise ValueError(f"{path} is no run of an experiment: it must have {', '.join(sorted(RUN_FIELDS))}")
+    return found
 
 
 def select(experiments: Iterable[Experiment], patterns: Iterable[str]) -> Iterator[Experiment]:

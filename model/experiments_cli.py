@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from .console import clear_errors, console
 from .definitions import EXPERIMENTS
 from .experiments import RESULTS, Experiment, run, run_path, select
 from .report import summarise, write_report
@@ -18,7 +19,6 @@ from .report import summarise, write_report
 __all__ = ["app"]
 
 app = typer.Typer(help="Named experiments: what they are, running them, the results document.", no_args_is_help=True)
-_console = Console(stderr=True)
 
 ResultsOption = Annotated[Path, typer.Option("--results", help="Folder of the saved runs.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -27,7 +27,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 @app.command("list")
 def show(results: ResultsOption = RESULTS, as_json: JsonOption = False) -> None:
     """All experiments, and how many of their runs are done."""
-    rows = [summarise(experiment, results) for experiment in EXPERIMENTS]
+    with clear_errors():
+        rows = [summarise(experiment, results) for experiment in EXPERIMENTS]
     if as_json:
         typer.echo(json.dumps([row.to_dict() for row in rows]))
         return
@@ -48,18 +49,16 @@ def run_experiments(
     as_json: JsonOption = False,
 ) -> None:
     """Do the runs that are not done yet; what is done stays when you stop it."""
-    try:
+    with clear_errors():
         chosen = list(select(EXPERIMENTS, names))
-        for experiment in chosen:
-            for number in experiment.seeds if seed is None else seed:
-                _run_one(experiment, number, data_dir, results)
-    except (ValueError, OSError) as error:
-        _console.print(f"[bold red]Error:[/] {error}")
-        raise typer.Exit(2) from None
-    except KeyboardInterrupt:
-        _console.print("Stopped; the runs that are done are kept, the same command goes on.")
-        raise typer.Exit(130) from None
-    rows = [summarise(experiment, results) for experiment in chosen]
+        try:
+            for experiment in chosen:
+                for number in experiment.seeds if seed is None else seed:
+                    _run_one(experiment, number, data_dir, results)
+        except KeyboardInterrupt:
+            console.print("Stopped; the runs that are done are kept, the same command goes on.")
+            raise typer.Exit(130) from None
+        rows = [summarise(experiment, results) for experiment in chosen]
     if as_json:
         typer.echo(json.dumps([row.to_dict() for row in rows]))
         return
@@ -71,8 +70,9 @@ def run_experiments(
 @app.command()
 def table(results: ResultsOption = RESULTS, as_json: JsonOption = False) -> None:
     """Write the results document, README.md and plots, from the saved runs."""
-    results.mkdir(parents=True, exist_ok=True)
-    rows = write_report(EXPERIMENTS, results)
+    with clear_errors():
+        results.mkdir(parents=True, exist_ok=True)
+        rows = write_report(EXPERIMENTS, results)
     if as_json:
         typer.echo(json.dumps([row.to_dict() for row in rows]))
     else:
@@ -82,7 +82,7 @@ def table(results: ResultsOption = RESULTS, as_json: JsonOption = False) -> None
 def _run_one(experiment: Experiment, seed: int, data_dir: Path | None, results: Path) -> None:
     title = f"{experiment.name}, seed {seed}"
     if run_path(experiment, seed, results).exists():
-        _console.print(f"{title}: done")
+        console.print(f"{title}: done")
     columns = (
         TextColumn(title),
         BarColumn(),
@@ -90,7 +90,7 @@ def _run_one(experiment: Experiment, seed: int, data_dir: Path | None, results: 
         TimeRemainingColumn(),
         TextColumn("{task.fields[accuracy]}"),
     )
-    with Progress(*columns, console=_console) as bar:
+    with Progress(*columns, console=console) as bar:
         task = bar.add_task("", total=experiment.epochs, accuracy="")
         run(
             experiment,

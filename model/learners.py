@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from typing import Any, Protocol
+from numbers import Integral, Real
+from typing import Any, Protocol, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -194,8 +196,12 @@ class PaperLearner:
 
     def load(self, arrays: dict[str, np.ndarray]) -> None:
         """Take over what `arrays` returned."""
+        hidden = [np.array(arrays[f"hidden_{layer}"]) for layer in range(1, len(self.config.shapes) + 1)]
+        for layer, (h, shape) in enumerate(zip(hidden, self.config.shapes, strict=True), start=1):
+            if h.shape != shape or h.dtype.kind != "i":
+                raise ValueError(f"hidden weights of layer {layer} must be integers {shape}, not {h.dtype} {h.shape}")
         self.state = PaperState(
-            [np.array(arrays[f"hidden_{layer}"]) for layer in range(1, len(self.config.shapes) + 1)],
+            hidden,
             np.array(arrays["classifier"]),
             tuple(int(group) for group in arrays["groups"]),
             float(arrays["error"]),
@@ -299,11 +305,28 @@ def build_learner(rule: str, description: dict[str, Any]) -> Learner:
         raise ValueError(f"rule must be one of {', '.join(RULES)}, not {rule!r}")
     learner, config = _RULES[rule]
     fields = {key: tuple(value) if isinstance(value, list) else value for key, value in description["network"].items()}
-    try:
-        network = config(**fields)
-    except TypeError as error:
-        raise ValueError(f"network: {error}") from None
-    return learner(network, **{key: value for key, value in description.items() if key != "network"})
+    kinds = get_type_hints(config)
+    for name, value in fields.items():
+        if name not in kinds:
+            raise ValueError(f"networks of the {rule} rule have no field {name!r}, but {', '.join(kinds)}")
+        if not _is_of(value, kinds[name]):
+            raise ValueError(f"{name} must be of type {getattr(kinds[name], '__name__', kinds[name])}, not {value!r}")
+    missing = [field.name for field in dataclasses.fields(config) if field.name not in fields
+               and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING]
+    if missing:
+        raise ValueError(f"networks of the {rule} rule need {', '.join(missing)}")
+    return learner(config(**fields), **{key: value for key, value in description.items() if key != "network"})
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    """Whether a value out of JSON is of a field's type."""
+    if get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(_is_of(entry, get_args(kind)[0]) for entry in value)
+    if get_args(kind):
+        return any(_is_of(value, choice) for choice in get_args(kind))
+    if isinstance(value, bool) or kind is bool:
+        return isinstance(value, bool) and kind is bool
+    return isinstance(value, {int: Integral, float: Real}.get(kind, kind))
 
 
 def _in_pieces(predict: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray) -> np.ndarray:
@@ -333,12 +356,12 @@ def state_from_arrays(config: NetworkConfig | RecurrentCounterConfig, arrays: di
     """The inverse of `state_arrays`; ValueError when a shape or a counter does not belong to `config`."""
     counters = []
     for layer, shape in enumerate(config.shapes, start=1):
-        k = np.array(arrays[f"counters_{layer}"], dtype=np.int16)
-        if k.shape != shape:
-            raise ValueError(f"counters of layer {layer} must be {shape}, not {k.shape}")
+        k = np.asarray(arrays[f"counters_{layer}"])
+        if k.shape != shape or k.dtype.kind not in "iu":
+            raise ValueError(f"counters of layer {layer} must be integers {shape}, not {k.dtype} {k.shape}")
         if k.min() < config.counter_min or k.max() > config.counter_max:
             raise ValueError(f"counters of layer {layer} do not fit {config.counter_bits} bits")
-        counters.append(k)
+        counters.append(k.astype(np.int16))
     classifier = np.array(arrays["classifier"], dtype=np.int8)
     if classifier.shape != (config.classes, config.layers[-1]) or not np.isin(classifier, (-1, 1)).all():
         raise ValueError(

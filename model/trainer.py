@@ -37,9 +37,9 @@ def accuracy(predictions: np.ndarray, labels: np.ndarray) -> float:
 
 @contextmanager
 def hold_interrupts() -> Iterator[Callable[[], None]]:
-    """Keep Ctrl-C from leaving a training between two states; only in a program's main thread.
+    """Keep Ctrl-C and SIGTERM from leaving a training between two states; only in a program's main thread.
 
-    Yields a function that raises KeyboardInterrupt if Ctrl-C has come: to be called where the training may be left.
+    Yields a function that raises KeyboardInterrupt if one has come: to be called where the training may be left.
     """
     came = False
 
@@ -51,11 +51,12 @@ def hold_interrupts() -> Iterator[Callable[[], None]]:
         if came:
             raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, note)
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield leave
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @dataclass(frozen=True)

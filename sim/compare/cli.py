@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from ...model.config import parse_widths
+from ...model.console import clear_errors, console, fail
 from .report import show, write_report
 from .table import NETWORKS, TARGETS, Settings, compare, save
 
@@ -28,17 +29,14 @@ def compare_targets(
 ):
     """Compare cycles, time and LUTs with software on soft cores, a microcontroller, this CPU, numpy and torch, all of
     which must end with the same state; leave build/compare/report.html and compare.json."""
-    console = Console(stderr=True)
-    try:
+    with clear_errors():
         networks = tuple(parse_widths("--layers", text.replace("-", ",")) for text in layers or [])
         settings = Settings(networks=networks or NETWORKS, batch=batch,
                             targets=tuple(name for name in targets.split(",") if name))
         with console.status("comparing") as status:
             result = compare(settings, lambda text: status.update(text))
-    except ValueError as error:
-        _fail(str(error))
-    path = save(result, settings.folder)
-    report = write_report(result, settings.folder)
+        path = save(result, settings.folder)
+        report = write_report(result, settings.folder)
     if as_json:
         print(json.dumps(result, indent=2))
     else:
@@ -48,9 +46,4 @@ def compare_targets(
         console.print(f"{report}, {path}; took {result['seconds']:.0f} s, {result['processor_seconds']:.0f} s of "
                       "processor time")
     if result["failures"]:
-        _fail("\n".join(result["failures"]))
-
-
-def _fail(message: str):
-    typer.echo(message, err=True)
-    raise typer.Exit(1)
+        fail("\n".join(result["failures"]))

@@ -94,4 +94,12 @@ def test_commands(tmp_path, monkeypatch):
     assert json.loads(invoke(app, ["experiments", "list", "--json", *folder]).stdout)[0]["name"] == "small"
     assert invoke(app, ["experiments", "table", *folder]).exit_code == 0 and (tmp_path / "README.md").exists()
     result = invoke(app, ["experiments", "run", "x", *folder])
-    assert result.exit_code == 2 and "no experiment" in result.stderr
+    assert result.exit_code == 1 and "no experiment" in result.stderr
+    (run,) = tmp_path.glob("*.json")
+    for damage in ("{", "{}"):
+        run.write_text(damage)
+        for command in (["run", "small", "--seed", "1"], ["list"], ["table"]):
+            result = invoke(app, ["experiments", *command, *folder])
+            assert result.exit_code == 1 and str(run) in result.stderr
+    result = invoke(app, ["experiments", "run", "small", "--results", str(run)])
+    assert result.exit_code == 1 and "File exists" in result.stderr

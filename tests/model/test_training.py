@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import signal
 
 import numpy as np
@@ -26,6 +27,7 @@ from bitprop.model.trainer import Training, epoch_batches
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from typer.testing import CliRunner
 
+import bitprop
 from bitprop.cli import app
 
 
@@ -96,7 +98,12 @@ def test_best_learner_predicts_as_the_best_epoch_did(dataset, tmp_path):
 
 
 def test_damaged_checkpoints(tmp_path, dataset):
-    path = save_checkpoint(tmp_path / "x.npz", Training(learner("hardware")))
+    training = Training(learner("hardware"))
+    next(training.run(dataset, 1))
+    path = save_checkpoint(tmp_path / "x.npz", training)
+    with np.load(path) as file:
+        arrays = dict(file)
+    meta = json.loads(str(arrays["meta"]))
     with pytest.raises(FileNotFoundError):
         load_checkpoint(tmp_path / "y.npz")
     content = path.read_bytes()
@@ -110,6 +117,19 @@ def test_damaged_checkpoints(tmp_path, dataset):
             load_checkpoint(path)
         except ValueError as error:
             assert "damaged" in str(error) or "format" in str(error)
+    for name, array in (
+        ("counters_1", np.zeros((20, 60))),
+        ("counters_1", np.full((20, 60), 1 << 20)),
+        ("counters_2", np.zeros((20, 21), np.int16)),
+        ("best_counters_1", np.zeros((3, 3), np.int16)),
+    ):
+        np.savez(path, **(arrays | {name: array}))
+        with pytest.raises(ValueError, match="is damaged: counters of layer"):
+            load_checkpoint(path)
+    for change, message in (({"about": None}, "damaged"), ({"progress": {"epoch": "a"}}, "epoch must be a number")):
+        np.savez(path, **(arrays | {"meta": np.array(json.dumps(meta | change))}))
+        with pytest.raises(ValueError, match=message):
+            load_checkpoint(path)
     np.savez(path, meta=np.array(json.dumps({"format": 99})))
     with pytest.raises(ValueError, match="format 99, this program reads 1"):
         load_checkpoint(path)
@@ -268,11 +288,12 @@ def test_commands(tmp_path):
     assert run(app, ["export", path, exported, "--which", "last"]).exit_code == 0
     result = run(app, ["train", "--layers", "256,32", "--epochs", "1", "--init", exported, "--json"])
     assert result.exit_code == 0
-    assert run(app, ["train", "--layers", "256,30", "--init", exported]).exit_code == 2
+    assert run(app, ["train", "--layers", "256,30", "--init", exported]).exit_code == 1
 
 
-@pytest.mark.parametrize("update", [1, 40, 64, 65])
-def test_ctrl_c_in_the_middle_of_a_batch(update, tmp_path, monkeypatch):
+@pytest.mark.parametrize("update, number", [
+    (1, signal.SIGINT), (40, signal.SIGINT), (64, signal.SIGTERM), (65, signal.SIGINT)])
+def test_stopped_in_the_middle_of_a_batch(update, number, tmp_path, monkeypatch):
     run = CliRunner().invoke
     paths = [str(tmp_path / name) for name in ("straight.npz", "stopped.npz")]
     arguments = ["train", "--layers", "256,32,32", "--epochs", "2", "--json", "--out"]
@@ -282,7 +303,7 @@ def test_ctrl_c_in_the_middle_of_a_batch(update, tmp_path, monkeypatch):
     def interrupted(*args, **kwargs):
         result = update_rows(*args, **kwargs)
         if next(updates) == update:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
         return result
 
     monkeypatch.setattr(step, "update_rows", interrupted)
@@ -305,7 +326,7 @@ def test_recurrent_command(tmp_path):
     assert summary["network"]["layers"] == [32, 24, 24] and summary["majority_test_accuracy"] > 0.1
     assert json.loads(run(app, ["eval", path, "--json"]).stdout) == summary
     assert len(json.loads(run(app, ["inspect", path, "--json"]).stdout)["layers"]) == 3
-    assert run(app, ["export", path, str(tmp_path / "x.onnx")]).exit_code == 2
+    assert run(app, ["export", path, str(tmp_path / "x.onnx")]).exit_code == 1
 
 
 def test_recurrent_command_starts_from_a_delay_line(tmp_path):
@@ -322,23 +343,65 @@ def test_recurrent_command_starts_from_a_delay_line(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    "arguments, message",
     [
-        ["train", "--layers", "3,4"],
-        ["train", "--layers", "a"],
-        ["train", "--rule", "x"],
-        ["train", "--data", "x"],
-        ["train", "--set", '{"x": 1}'],
-        ["train", "--set", "{"],
-        ["train", "--batch", "33"],
-        ["train", "--rnn"],
-        ["train", "--rnn", "--window", "7"],
-        ["train", "--rnn", "--window", "8", "--initial", "delay-line", "--state", "500"],
-        ["export", "no-such-file", "x.onnx"],
-        ["train", "--out", "no/such/folder/x.npz"],
-        ["eval", "no-such-file"],
+        (["--layers", "3,4"], "digits has 256 inputs, --layers says 3"),
+        (["--layers", "a"], "--layers must be widths separated by commas, not 'a'"),
+        (["--rule", "x"], "rule must be one of hardware, "),
+        (["--data", "x"], "'x'"),
+        (["--batch", "33"], "batch"),
+        (["--vote", "31"], "--vote must be at most --epochs, 30, not 31"),
+        (["--set", "{"], "--set must be a JSON object, not '{': "),
+        (["--set", "[]"], "--set must be a JSON object, not '[]'"),
+        (["--set", '{"x": 1}'], "have no field 'x', but layers, classes, counter_bits, "),
+        (["--set", '{"seed": 1}'], "seed is set by --seed, not by --set"),
+        (["--set", '{"groups": [7.5, 7]}'], "groups must be of type tuple[int, ...] | None, not (7.5, 7)"),
+        (["--set", '{"reinforcement": true}'], "reinforcement must be of type int, not True"),
+        (["--rule", "paper", "--set", '{"group": "a"}'], "group must be of type int, not 'a'"),
+        (["--rnn"], "--rnn needs --window"),
+        (["--rnn", "--window", "7"], "digits has 256 inputs, which 7 steps do not divide"),
+        (["--rnn", "--window", "8", "--rule", "local"], "--rule must be one of paper, hardware, "),
+        (["--rnn", "--window", "8", "--initial", "delay-line", "--state", "500"], "a delay line of 8 steps"),
+        (["--window", "8"], "a recurrent network is asked for with --rnn and --window"),
+        (["--rule", "recurrent"], "a recurrent network is asked for with --rnn and --window"),
+        (["--out", "no/such/folder/x.npz"], "the folder of no/such/folder/x.npz does not exist"),
+        (["--out", "/"], "/ is a folder"),
+        (["--out", "/proc/x.npz"], "nothing can be written beside /proc/x.npz"),
+        (["--resume", "[bold]no-such-file"], "[bold]no-such-file: No such file or directory"),
+        (["--resume", "x.npz", "--seed", "1"], "--seed is the checkpoint's own with --resume"),
+        (["--resume", "x.npz", "--set", "{}"], "--set is the checkpoint's own with --resume"),
     ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_commands_say_what_is_wrong(arguments):
-    result = CliRunner().invoke(app, arguments)
-    assert result.exit_code == 2 and "Error:" in result.stderr and "Traceback" not in result.output
+def test_train_says_what_is_wrong(arguments, message):
+    result = CliRunner().invoke(app, ["train", *arguments])
+    assert result.exit_code == 1 and "Traceback" not in result.output
+    assert result.stderr.startswith("Error: ") and message in result.stderr
+
+
+@pytest.mark.parametrize("command", [["export", "no-such-file", "x.onnx"], ["eval", "no-such-file"]])
+def test_commands_name_missing_files(command):
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 1 and result.stderr == "Error: no-such-file: No such file or directory\n"
+
+
+def test_resuming_what_is_done(tmp_path):
+    path = str(tmp_path / "x.npz")
+    train = lambda *more: CliRunner().invoke(app, ["train", *more, "--json"])  # noqa: E731
+    done = train("--layers", "256,16", "--epochs", "2", "--out", path)
+    assert (tmp_path / "x.npz").stat().st_mode & 0o777 == 0o666 & ~os.umask(os.umask(0o022))
+    assert json.loads(train("--resume", path, "--epochs", "2").stdout) == json.loads(done.stdout)
+    result = train("--resume", path, "--epochs", "1")
+    assert result.exit_code == 1 and "has 2 epochs; --epochs, which counts them too, is 1" in result.stderr
+
+
+def test_a_checkpoint_of_other_data(tmp_path):
+    path = save_checkpoint(tmp_path / "x.npz", Training(learner("hardware")), {"data": "digits"})
+    result = CliRunner().invoke(app, ["eval", str(path)])
+    assert result.exit_code == 1 and "60 inputs and 5 classes; digits has 256 and 10" in result.stderr
+    path = save_checkpoint(tmp_path / "x.npz", Training(learner("hardware")))
+    assert "does not say what data set" in CliRunner().invoke(app, ["eval", str(path)]).stderr
+
+
+def test_version():
+    assert CliRunner().invoke(app, ["--version"]).stdout == f"bitprop {bitprop.__version__}\n"

@@ -175,3 +175,11 @@ def test_bench_of_a_network_that_does_not_fit(bench):
     result = bench("--layers", "784,256,256")
     assert result.exit_code == 1
     assert "784-256-256 does not fit ULX3S with LFE5U-25F: the network needs fan_in = 784" in result.output
+
+
+@pytest.mark.parametrize("picture, message", [
+    ("x.txt", "--picture must end in .svg, .png, .pdf, not 'x.txt'"),
+    ("none/x.svg", "the folder of none/x.svg does not exist")])
+def test_bench_knows_before_whether_it_can_draw(bench, picture, message):
+    result = bench("--picture", picture)
+    assert result.exit_code == 1 and message in result.output

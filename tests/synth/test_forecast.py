@@ -171,6 +171,10 @@ def test_estimate_of_another_array(call):
     result = call("--board", "ulx3s-85f", "--array", "columns=4,update_lanes=64", "--json")
     found = json.loads(result.stdout)
     assert (found["bit_ops"], found["update_lanes"]) == (4 * 2 * 16 * 16, 64)
+    assert found["fits"] and "does not fit" not in call("--board", "ulx3s-85f").output
+    small = "--board", "icebreaker", "--array", "columns=16"
+    assert not json.loads(call(*small, "--json").stdout)["fits"]
+    assert "does not fit: too little look-up tables, block RAM" in " ".join(call(*small).output.split())
     assert "not 'column'" in call("--board", "ulx3s-85f", "--array", "column=8").output
     assert "columns must be a number, not 'all'" in call("--board", "ulx3s-85f", "--array", "columns=all").output
 
