@@ -1,7 +1,9 @@
 """The compiled core: the golden model's bits, and what is seen of its cycles."""
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -147,3 +149,11 @@ def test_speed_command(monkeypatch):
 def test_speed_of_a_network_that_does_not_fit():
     result = CliRunner().invoke(app, ["bench", "--speed", "--board", "hx8k"])
     assert result.exit_code == 1 and "has 64" in result.stderr
+
+
+def test_what_the_readme_shows():
+    (example,) = re.findall(r"^```python\n(.*?)^```", (Path(__file__).parents[2] / "README.md").read_text(),
+                            re.MULTILINE | re.DOTALL)
+    names = {}
+    exec(example, names)
+    assert names["state"].samples == names["accelerator"].samples == 128
