@@ -1,4 +1,4 @@
-"""The hidden weights: saturating up/down counters k (h = 2k + 1), and one step of U of them.
+"""The hidden weights: saturating up/down counters k (h = 2k + 1), steps of U of them, and the memory that keeps them.
 
     k ± 1, saturating; then, if picked for reinforcement, one more step away from zero, saturating
 

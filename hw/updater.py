@@ -5,7 +5,7 @@ with its signs to the weight memory:
 
     RowScan ─► row, mask ─► for each word: for each sample in mask:
                               replay memory ─┐
-               counter memory ─► k ─► CounterStep ─► k ─► counter memory, weight memory
+              CounterMemory ─► k ─► CounterLanes ─► k ─► CounterMemory, weight memory
 """
 
 from amaranth import C, Cat, Module, Mux, Signal, signed

@@ -33,13 +33,14 @@ def show_boards(as_json: Annotated[bool, typer.Option("--json", help="Print JSON
     if as_json:
         print(json.dumps([_describe(board) for board in BOARDS.values()], indent=2))
         return
-    output = Table("board", "device", "clock", "bit operations", "counters", "block RAM",
-                   caption="bit operations, and counters updated, a cycle")
+    output = Table("board", "device", "clock", "bit operations", "counters", "widest layer", "weights", "block RAM",
+                   caption="bit operations, and counters updated, a cycle; most weights that counters are kept of")
     for board in BOARDS.values():
         facts = _describe(board)
         output.add_row(
             board.name, board.device.name, f"{facts['clock_mhz']:g} MHz",
-            f"{facts['bit_ops']:,}", str(board.config.update_lanes),
+            f"{facts['bit_ops']:,}", str(board.config.update_lanes), f"{board.config.fan_in:,}",
+            f"{board.config.counter_words * board.config.update_lanes:,}",
             f"{facts['block_ram']} of {facts['block_ram_available']}")
     Console().print(output)
 
