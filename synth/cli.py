@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -33,15 +34,17 @@ def show_boards(as_json: Annotated[bool, typer.Option("--json", help="Print JSON
     if as_json:
         print(json.dumps([_describe(board) for board in BOARDS.values()], indent=2))
         return
-    output = Table("board", "device", "clock", "bit operations", "counters", "widest layer", "weights", "block RAM",
-                   caption="bit operations, and counters updated, a cycle; most weights that counters are kept of")
+    output = Table("board", "device", "MHz", "bit ops\na cycle", "updates\na cycle", "widest\nlayer", "most\nweights",
+                   "block\nRAM", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in output.columns[2:]:
+        column.justify = "right"
     for board in BOARDS.values():
         facts = _describe(board)
         output.add_row(
-            board.name, board.device.name, f"{facts['clock_mhz']:g} MHz",
+            board.name, board.device.name, f"{facts['clock_mhz']:g}",
             f"{facts['bit_ops']:,}", str(board.config.update_lanes), f"{board.config.fan_in:,}",
             f"{board.config.counter_words * board.config.update_lanes:,}",
-            f"{facts['block_ram']} of {facts['block_ram_available']}")
+            f"{facts['block_ram']}/{facts['block_ram_available']}")
     Console().print(output)
 
 
