@@ -118,11 +118,16 @@ def train(
             )
         if out is not None:
             check_writable(out)
-        try:
-            _run(training, dataset, epochs, lambda: out is not None and save_checkpoint(out, training, about))
-        except KeyboardInterrupt:
+
+        def save() -> None:
             if out is not None:
                 save_checkpoint(out, training, about)
+
+        try:
+            _run(training, dataset, epochs, save)
+        except KeyboardInterrupt:
+            save()
+            if out is not None:
                 console.print(f"Stopped in epoch {training.epoch + 1}; go on with --resume {out}", markup=False)
             raise typer.Exit(130) from None
         _report(_summary(training, dataset), as_json)
@@ -275,7 +280,7 @@ def _step_width(dataset: Dataset, window: int) -> int:
     return dataset.width // window
 
 
-def _run(training: Training, dataset: Dataset, epochs: int, save: Callable[[], Any]) -> None:
+def _run(training: Training, dataset: Dataset, epochs: int, save: Callable[[], None]) -> None:
     """Train with a bar over all batches and the accuracies so far; `save` after every epoch."""
     batches = len(training.batches(dataset))
     columns = (

@@ -272,8 +272,8 @@ async def sample_counts(dut):
     samples = Command.SAMPLES
     assert (await ask(line, pack_request(1, samples)))[2] == Status.OK
     assert (await ask(line, pack_request(2, samples, data=pack_words(3, 10, 11, 5))))[2] == Status.OK
-    assert (await ask(line, pack_request(3, samples, data=pack_words(3, 8, 4, 6, 3, 1, 2, 4))))[2] == Status.OK
-    check_samples(core, [(10, 11, 5), (8, 4, 6), (1, 2, 4)])
+    assert (await ask(line, pack_request(3, samples, data=pack_words(5, 2, 3, 4, 3, 6, 3, 1, 2, 4))))[2] == Status.OK
+    check_samples(core, [(10, 11, 5), (2, 3, 4, 3, 6), (1, 2, 4)])
     for count in (0, 1, 2, 4, 35, 67, 131):
         assert (await ask(line, pack_request(5 + count, Command.RUN, bytes([count]))))[2] == Status.COUNT
     assert core.log == []

@@ -24,6 +24,7 @@ from .accelerator import Accelerator
 
 __all__ = ["Comparison", "Mismatch", "Replay", "compare_states", "replay"]
 
+
 class Mismatch(AssertionError):
     """Accelerator and golden model differ; the message says in what, where, and by how much."""
 
