@@ -21,7 +21,7 @@ from .memory import registered
 from .weights import tile_layout
 from .winners import VerdictLayout
 
-__all__ = ["Column", "control_layout", "reply_layout"]
+__all__ = ["Column", "control_layout", "reply_layout", "signs_layout"]
 
 
 def control_layout(config: ArrayConfig) -> data.StructLayout:
@@ -30,13 +30,14 @@ def control_layout(config: ArrayConfig) -> data.StructLayout:
     issue
         Read pair `address` of the operand memory, for the tile that enters `read_latency + 1` cycles later. `odd` takes
         the pair's second word for value; `paired` takes the first for value and the second for mask; else the mask is
-        all ones, or `phase.tail` with `tail`. `compute`, `last`: see `ProcessingElement`. `aux_value` and
-        `aux_gate` keep what was read (value; mask) for the lanes.
+        all ones. `tail` leaves of the mask what is in `phase.tail`. `compute`, `last`: see `ProcessingElement`.
+        `aux_value` and `aux_gate` keep what was read (value; mask), of it what belongs to the tile's block `block`, for
+        the lanes.
     drain
         With each sum that leaves the processing element: see `lane.drain_layout`.
     write
-        To the operand memory, in word `odd` of pair `address`: the lanes' `value` words (with `copy` they also
-        go to the replay memory), or their `gate` words, or
+        To the operand memory, in word `odd` of pair `address`: in its block `block` the lanes' `value` bits (with
+        `copy` they also go to the replay memory), or their `gate` bits; or, in all of it,
         `data` for one `lane` of one `column`, with `pair` to both words. Or, with `label`, `data` to the verdict memory
         at `address`.
     query
@@ -49,11 +50,11 @@ def control_layout(config: ArrayConfig) -> data.StructLayout:
     return data.StructLayout({
         "issue": data.StructLayout({
             "address": range(config.operand_words), "odd": 1, "paired": 1, "tail": 1,
-            "compute": 1, "last": 1, "aux_value": 1, "aux_gate": 1}),
+            "compute": 1, "last": 1, "aux_value": 1, "aux_gate": 1, "block": range(config.tile_blocks)}),
         "drain": drain_layout(config),
         "write": data.StructLayout({
             "value": 1, "copy": 1, "gate": 1, "host": 1, "label": 1, "odd": 1, "pair": 1,
-            "address": range(max(config.operand_words, config.winner_words)),
+            "address": range(max(config.operand_words, config.winner_words)), "block": range(config.tile_blocks),
             "column": column, "lane": range(max(2, config.lanes)),
             "data": TILE * config.load_words}),
         "query": data.StructLayout({
@@ -66,6 +67,11 @@ def reply_layout(config: ArrayConfig) -> data.StructLayout:
     """Answer to a query, gathered on its way east: a bit a sample, and one column's verdicts."""
     return data.StructLayout({
         "match": config.samples, "up": config.samples, "verdicts": data.ArrayLayout(VerdictLayout, config.lanes)})
+
+
+def signs_layout(config: ArrayConfig) -> data.ArrayLayout:
+    """Signs of a block, for each lane."""
+    return data.ArrayLayout(config.rows, config.lanes)
 
 
 class Column(wiring.Component):
@@ -90,7 +96,7 @@ class Column(wiring.Component):
         super().__init__({
             "i_control": In(control_layout(config)), "o_control": Out(control_layout(config)),
             "i_tile": In(tile_layout(config)), "o_tile": Out(tile_layout(config)),
-            "i_signs": In(data.ArrayLayout(TILE, config.lanes)), "o_signs": Out(data.ArrayLayout(TILE, config.lanes)),
+            "i_signs": In(signs_layout(config)), "o_signs": Out(signs_layout(config)),
             "i_arrive": In(1), "o_arrive": Out(1),
             "i_reply": In(reply_layout(config)), "o_reply": Out(reply_layout(config)),
         })
@@ -114,7 +120,7 @@ class Column(wiring.Component):
         for bank in range(2):
             memory = Memory(shape=TILE * lanes, depth=config.operand_words, init=[], attrs={"no_rw_check": 1})
             m.submodules[f"operands_{bank}"] = memory
-            port = memory.write_port(granularity=TILE)
+            port = memory.write_port(granularity=config.rows)
             here = Signal(lanes, name=f"write_{bank}")
             mine = write.host & (write.column == self.index)
             for number in range(lanes):
@@ -124,9 +130,12 @@ class Column(wiring.Component):
                 data_word = write.data[TILE:]
             m.d.comb += [
                 port.addr.eq(write.address),
-                port.en.eq(Mux((write.odd == bank) | write.pair, here, 0)),
-                port.data.eq(Cat(Mux(write.host, data_word, Mux(write.gate, unit.o_gate, unit.o_value))
-                                 for unit in lane)),
+                port.en.eq(Mux((write.odd == bank) | write.pair, Cat(
+                    lane_here & (write.host | (write.block == block))
+                    for lane_here in here for block in range(config.tile_blocks)), 0)),
+                port.data.eq(Cat(
+                    Mux(write.host, data_word,
+                        Mux(write.gate, unit.o_gate, unit.o_value).replicate(config.tile_blocks)) for unit in lane)),
             ]
             read = memory.read_port()
             m.d.comb += read.addr.eq(issue.address)
@@ -134,23 +143,27 @@ class Column(wiring.Component):
             if config.pipelined:
                 word = registered(m, word)
             banks.append(word)
-        flags = Cat(issue.odd, issue.paired, issue.tail, issue.compute, issue.last, issue.aux_value, issue.aux_gate)
+        flags = Cat(issue.odd, issue.paired, issue.tail, issue.compute, issue.last, issue.aux_value, issue.aux_gate,
+                    issue.block)
         for _ in range(config.read_latency):
             flags = registered(m, flags)
-        odd, paired, tail, compute, last, keep_value, keep_gate = flags
+        odd, paired, tail, compute, last, keep_value, keep_gate, *block = flags
         m.d.sync += [element.compute.eq(compute), element.last.eq(last)]
-        keep_value, keep_gate = registered(m, keep_value), registered(m, keep_gate)
+        keep_value, keep_gate, block = registered(m, keep_value), registered(m, keep_gate), registered(m, Cat(block))
         for number, unit in enumerate(lane):
             even_word, odd_word = (bank.word_select(number, TILE) for bank in banks)
             m.d.sync += [
                 element.value[number].eq(Mux(odd, odd_word, even_word)),
-                element.mask[number].eq(Mux(paired, odd_word, control.phase.tail | ~tail.replicate(TILE))),
+                # Where a word ends in the middle, what lies behind is of another network.
+                element.mask[number].eq(
+                    (odd_word | ~paired.replicate(TILE)) & (control.phase.tail | ~tail.replicate(TILE))),
             ]
-            aux_value, aux_gate = Signal(TILE, name=f"aux_value_{number}"), Signal(TILE, name=f"aux_gate_{number}")
+            aux_value, aux_gate = (
+                Signal(config.rows, name=f"{name}_{number}") for name in ("aux_value", "aux_gate"))
             with m.If(keep_value):
-                m.d.sync += aux_value.eq(element.value[number])
+                m.d.sync += aux_value.eq(element.value[number].word_select(block, config.rows))
             with m.If(keep_gate):
-                m.d.sync += aux_gate.eq(element.mask[number])
+                m.d.sync += aux_gate.eq(element.mask[number].word_select(block, config.rows))
             m.d.comb += [unit.aux_value.eq(aux_value), unit.aux_gate.eq(aux_gate)]
 
         # Sums.
@@ -173,21 +186,22 @@ class Column(wiring.Component):
                 m.d.sync += [self.o_signs[number].eq(unit.o_value) for number, unit in enumerate(lane)]
 
         # Ranks: read for stage 2 of the lanes, written in stage 3; the address comes when it is needed.
+        rank_width = config.rank_bits * config.drain_rows
         m.submodules.ranks = ranks = Memory(
-            shape=config.rank_bits * lanes, depth=config.rank_words, init=[], attrs={"no_rw_check": 1})
+            shape=rank_width * lanes, depth=config.rank_words // config.drain_rows, init=[], attrs={"no_rw_check": 1})
         rank_read, rank_write = ranks.read_port(), ranks.write_port()
-        valid, group_last = drain.valid, drain.group_last
+        ranked, judged = drain.valid.any(), drain.counts.any() & drain.group_last
         for _ in range(3):
-            valid, group_last = registered(m, valid), registered(m, group_last)
+            ranked, judged = registered(m, ranked), registered(m, judged)
         m.d.comb += [
             rank_read.addr.eq(drain.rank_address),
             rank_write.addr.eq(drain.rank_address),
             rank_write.data.eq(Cat(unit.o_rank for unit in lane)),
-            rank_write.en.eq(valid & control.phase.rank_write),
+            rank_write.en.eq(ranked & control.phase.rank_write),
         ]
         stored = registered(m, rank_read.data) if config.pipelined else rank_read.data
         for number, unit in enumerate(lane):
-            m.d.comb += unit.stored_rank.eq(stored.word_select(number, config.rank_bits))
+            m.d.comb += unit.stored_rank.eq(stored.word_select(number, rank_width))
 
         # Verdicts: winners and results from the lanes, labels from the host.
         verdict_width = VerdictLayout.size
@@ -202,7 +216,7 @@ class Column(wiring.Component):
             verdict_write.data.eq(Cat(Mux(write.label, write.data[:verdict_width], unit.o_verdict) for unit in lane)),
             verdict_write.en.eq(Cat(
                 Mux(write.label, label_here & (write.lane == number),
-                    valid & group_last & (control.phase.select | control.phase.classify))
+                    judged & (control.phase.select | control.phase.classify))
                 for number in range(lanes))),
         ]
         m.d.comb += verdict_read.addr.eq(control.query.address)

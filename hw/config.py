@@ -29,7 +29,7 @@ class ArrayConfig:
         Samples that one processing element works on at once; at most 2 where there are several columns. The array
         works on `columns · lanes` samples.
     rows
-        Rows of a processing element: 16, or 8, which then takes the two halves of a tile one after the other.
+        Rows of a processing element, which are the array's blocks: 16, or 8, of which two leave it in a cycle.
     update_lanes
         U: counters updated per cycle; 8, or a multiple of 16 by a power of two up to 256.
     counter_bits
@@ -126,8 +126,8 @@ class ArrayConfig:
         if self.counter_memory == "spram" and self.update_lanes * self.counter_bits > 64:
             raise ValueError("counter_memory \"spram\" is 64 bits wide, not "
                              f"{self.update_lanes} counters of {self.counter_bits} bits")
-        if self.listed and self.scan_ahead > 1:
-            # The list holds the row in work and the next.
+        if self.chained and self.scan_ahead > 1:
+            # There are chains for the rows of one group, and for the row in work.
             raise ValueError(f"scan_ahead must be 1 where the array has one sample, not {self.scan_ahead}")
 
     @property
@@ -146,8 +146,8 @@ class ArrayConfig:
         return min(1 << MEMBER_BITS, self.fan_in)
 
     @property
-    def listed(self) -> bool:
-        """Whether the samples that update a row are kept as a list, not as a mask."""
+    def chained(self) -> bool:
+        """Whether the samples that update a row are kept as a chain, not as a mask."""
         return self.samples == 1
 
     @property
@@ -162,8 +162,18 @@ class ArrayConfig:
 
     @property
     def block_width(self) -> int:
-        """Bits of a number of blocks of 16 rows."""
-        return (-(-self.fan_in // TILE)).bit_length()
+        """Bits of a number of blocks."""
+        return (-(-self.fan_in // self.rows)).bit_length()
+
+    @property
+    def tile_blocks(self) -> int:
+        """Blocks that a tile has."""
+        return TILE // self.rows
+
+    @property
+    def drain_rows(self) -> int:
+        """Rows whose sums leave a processing element in a cycle."""
+        return 1 if self.rows == TILE else 2
 
     @property
     def update_words(self) -> int:

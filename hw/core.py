@@ -4,7 +4,7 @@
     i_run ────► Sequencer ── control ─► Column ─► Column ─► …     │ replies
                    │      WeightMemory ─ tile ─►                  ▼
                    ▼            ▲ signs           Results ─► o_result
-            ProgramMemory       └── Updater ◄── RowScan ◄── who won
+            ProgramMemory       └── Updater ◄── search ◄── who won
                                     │    ▲
                               counters   ReplayMemory
 """
@@ -31,9 +31,9 @@ class Core(wiring.Component):
     """Trains and runs binary networks; members: see `ports.CoreSignature`.
 
     Of batch b the array makes forward phases, logits and backward phases. The updater moves the counters of the rows
-    that won, first layer first: beginning while the array still votes on that layer, if groups are 2^n blocks of 16
-    rows, and going on while the array works on batch b + 1, block after block, in what the updater has left. The
-    samples of batch b + 2 are loaded once the updater has left the first layer, since it reads the inputs of b there.
+    that won, first layer first: beginning while the array still votes on that layer, if groups are 2^n blocks, and
+    going on while the array works on batch b + 1, block after block, in what the updater has left. The samples of batch
+    b + 2 are loaded once the updater has left the first layer, since it reads the inputs of b there.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -105,6 +105,7 @@ class Core(wiring.Component):
             updater.voting.eq(sequencer.voting),
             updater.voted.eq(sequencer.voted),
             updater.pause.eq(results.query),
+            updater.some.eq(results.some),
             updater.triggered.eq(results.triggered),
             results.rotate.eq(updater.rotate),
         ]
@@ -157,7 +158,7 @@ class Core(wiring.Component):
         m.d.comb += [
             weights.i_address.eq(sequencer.tile),
             weights.i_transpose.eq(sequencer.transpose),
-            weights.i_lower.eq(sequencer.lower),
+            weights.i_block.eq(sequencer.tile_block),
             weights.write.eq(updater.write),
             weights.tile.eq(updater.tile),
             weights.row.eq(updater.row),

@@ -81,6 +81,8 @@ class CounterLanes(wiring.Component):
         Of `program.LAYER`.
     hosted : In(1)
         The steps change nothing.
+    load : In(1)
+        No step is taken, and in the next cycle `found` is a word. Only where `config.weight_memory` is "copied".
     shift, enters : In
         In the next cycle all counters move down by one lane, and `enters` comes into the highest; one cycle more with
         `config.pipelined`. No steps meanwhile.
@@ -103,6 +105,7 @@ class CounterLanes(wiring.Component):
             "reinforce_mask": In(8),
             "tail": In(range(lanes + 1)),
             "hosted": In(1),
+            "load": In(1),
             "shift": In(1),
             "enters": In(signed(bits)),
             "o": Out(data.ArrayLayout(signed(bits), lanes)),
@@ -118,11 +121,13 @@ class CounterLanes(wiring.Component):
         counters = Signal(self.o.shape(), reset_less=True)
         m.d.comb += self.o.eq(counters)
         shift, enters = registered(m, self.shift), registered(m, self.enters)
-        signs, lost_count, hold = [], C(0, 0), self.hosted
+        signs, lost_count, hold = [], C(0, 0), self.hosted | self.load
         for group in range(groups):
             hold = registered(m, hold)
             before, now = self.stages[group], self.stages[group + 1]
             valid, first = now.valid | shift, now.first
+            if config.weight_memory == "copied":
+                valid, first = valid | registered(m, self.load), registered(m, before.first | self.load)
             if config.pipelined:
                 valid, first = registered(m, before.valid | shift), registered(m, before.first | shift)
             # Which counters are reinforced is known a cycle before.

@@ -4,7 +4,7 @@
     i_tile ──────────┬──────► [tile] ────────────► o_tile
                      │ rows of 16 weights
        per lane:     ▼
-    value, mask ──► rows × (masked XNOR, popcount, accumulator) ──► shift chain ──► total, one row a cycle
+    value, mask ──► rows × (masked XNOR, popcount, accumulator) ──► shift chain ──► total, one or two rows a cycle
                       popcount(mask) accumulator ───────────────────────────────► count
 
 `z = 2·total - count` is the row's sum: `W a` forward, `W^T (g ⊙ a*)` backward with the gate as mask (Eq. 2–7).
@@ -33,9 +33,10 @@ class ProcessingElement(wiring.Component):
     compute, last : In(1)
         With the operand: it counts; it is the last of a sum.
     shift : In(1)
-        Take the next row out of the chain.
-    total : Out, `sum_width` bits a lane
-        Equal bits under the mask: row 0 `config.element_latency` cycles after `last`, then another row a `shift`.
+        Take the next row out of the chain, or the next two.
+    total : Out, `drain_rows` times `sum_width` bits a lane
+        Equal bits under the mask: the first of the rows `config.element_latency` cycles after `last`, then others with
+        each `shift`.
     count : Out, `sum_width` bits a lane
         Bits under the mask, held as long as the rows of the same sum come out.
 
@@ -54,13 +55,13 @@ class ProcessingElement(wiring.Component):
             "compute": In(1),
             "last": In(1),
             "shift": In(1),
-            "total": Out(per_lane(config.sum_width)),
+            "total": Out(per_lane(data.ArrayLayout(config.sum_width, config.drain_rows))),
             "count": Out(per_lane(config.sum_width)),
         })
 
     def elaborate(self, platform):
         m = Module()
-        rows = self.config.rows
+        rows, drain_rows = self.config.rows, self.config.drain_rows
         m.d.sync += self.o_tile.eq(self.i_tile)
 
         compute, load = self.compute, self.compute & self.last
@@ -82,11 +83,11 @@ class ProcessingElement(wiring.Component):
 
         for lane in range(self.config.lanes):
             value, mask = self.value[lane], self.mask[lane]
-            chain = [Signal(self.config.sum_width, name=f"chain_{lane}_{row}") for row in range(rows + 1)]
+            chain = [Signal(self.config.sum_width, name=f"chain_{lane}_{row}") for row in range(rows + drain_rows)]
             totals = [accumulator(f"dot_{lane}_{row}", self.i_tile[row], value, mask) for row in range(rows)]
             with m.If(load | self.shift):
-                m.d.sync += [chain[row].eq(Mux(load, totals[row], chain[row + 1])) for row in range(rows)]
-            m.d.comb += self.total[lane].eq(chain[0])
+                m.d.sync += [chain[row].eq(Mux(load, totals[row], chain[row + drain_rows])) for row in range(rows)]
+            m.d.comb += [self.total[lane][row].eq(chain[row]) for row in range(drain_rows)]
 
             count = accumulator(f"fan_in_{lane}", 0, 0, mask)
             with m.If(load):

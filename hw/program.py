@@ -74,15 +74,19 @@ PHASE = {
     "replay_region": Field(8, "replay_stride"), "next": Field(10), "end_infer": Field(1), "end": Field(1),
 }
 """Fields of a phase of the array. Counts and sizes are one less than they say (`words`, `blocks`, `part`,
-`last_rows`, `group`), `pace`, the least cycles from job to job, is three less.
+`last_rows`, `group`), `pace`, the least cycles from job to job, is two less.
 
 backward, classify, select, rank_write, rank_shift, tail, gate
     See `lane.PhaseLayout`. Backward takes tiles transposed.
+blocks, part, last_rows
+    Blocks are as high as the processing elements; the last one has `last_rows`.
+group
+    Where the layer is one group, an even number: a pair of rows that goes beyond its end is no other group's.
 part
     Blocks that every pass takes before the next ones begin: a power of two. Where winners are selected, a part is a
     group; or there is but one part, if groups are no such parts.
 rank
-    In blocks of 16.
+    In tiles' heights.
 follows
     Slot of the layer whose tiles the phase reads: a block of its rows waits until the updater has left it. 0: no wait.
 paired
@@ -290,43 +294,52 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
     ranks = [sum(words[1:layer + 1]) for layer in range(depth - 1)]
     _fits("rank_words", frames * sum(words[1:depth]) * TILE, array.rank_words)
 
-    drain = array.rows
+    blocks = [-(-width // array.rows) for width in widths]
+    # Cycles from job to job, for a block's sums to leave: by pairs, if no pair can be of two groups, or else one by
+    # one. What is kept of a job is, until they come.
+    fast = max(array.rows // array.drain_rows, array.read_latency + array.element_latency)
+    places, drains = [], []
+    for group, count in zip(network.groups, group_counts, strict=True):
+        places.append(group - 1 | (count == 1 and array.drain_rows == 2))
+        drains.append(array.rows if group % 2 and count > 1 else fast)
     plain = dict.fromkeys(PHASE, 0)
     phases = []
     for layer in range(depth):
         last = layer == depth - 1
         phases.append(plain | {
             "select": last, "rank_write": not last, "rank_shift": network.rank_shifts[layer],
-            "part": _part(network.groups[layer]) if last else 0, "follows": layer + 1,
+            "part": _part(network.groups[layer], array) if last else 0, "follows": layer + 1,
             "keep_value": last, "keep_paired": last, "keep_value_offset": pairs[-1] if last else 0,
             "write_value": 1, "write_offset": activations[layer],
             "write_gate": layer > 0, "pair_offset": pairs[layer - 1] if layer > 0 else 0,
             "replay": not last, "replay_region": 0 if last else replay[layer + 1] | BUFFERED,
             "tile": tiles[layer], "tile_word_step": 1, "tile_block_step": pitch[layer],
-            "words": words[layer] - 1, "blocks": words[layer + 1] - 1, "last_rows": (widths[layer + 1] - 1) % TILE,
-            "tail": _tail(widths[layer]), "gate": network.gates[layer],
+            "words": words[layer] - 1, "blocks": blocks[layer + 1] - 1,
+            "last_rows": (widths[layer + 1] - 1) % array.rows, "tail": _tail(widths[layer]),
+            "gate": network.gates[layer],
             "operand": inputs_offset if layer == 0 else activations[layer - 1],
-            "rank": 0 if last else ranks[layer], "group": network.groups[layer] - 1,
-            "verdict": verdicts[layer], "pace": max(drain, 2 * array.columns) - 3,
+            "rank": 0 if last else ranks[layer], "group": places[layer], "verdict": verdicts[layer],
+            "pace": max(drains[layer] if last else fast, 2 * array.columns) - 2,
         })
     phases.append(plain | {
         "classify": 1, "part": ONE_PART, "tile": tiles[depth], "tile_word_step": 1, "tile_block_step": pitch[depth],
-        "words": words[depth] - 1, "blocks": heights[depth] - 1, "last_rows": (classes - 1) % TILE,
+        "words": words[depth] - 1, "blocks": -(-classes // array.rows) - 1, "last_rows": (classes - 1) % array.rows,
         "tail": _tail(widths[depth]), "gate": network.margin, "operand": activations[depth - 1],
         "group": classes - 1, "verdict": result, "label": (result + 1) | buffered,
         # Logits of one sample do not follow at once those of another: the trigger takes the label a cycle late.
-        "pace": max(drain + (classes % TILE == 0), 2 * array.columns) - 3, "end_infer": 1,
+        "pace": max(array.rows + (classes % array.rows == 0), 2 * array.columns) - 2, "end_infer": 1,
     })
     for layer in range(depth - 1, 0, -1):  # votes of layer + 1 for layer, numbered from 1
         phases.append(plain | {
-            "backward": 1, "select": 1, "part": _part(network.groups[layer - 1]), "paired": 1,
+            "backward": 1, "select": 1, "part": _part(network.groups[layer - 1], array), "paired": 1,
             "keep_value": 1, "keep_value_offset": activations[layer - 1],
             "keep_gate": layer > 1, "write_value": layer > 1, "write_paired": 1, "write_gate": layer > 1,
             "pair_offset": pairs[layer - 2] if layer > 1 else 0, "write_offset": pairs[layer - 2] if layer > 1 else 0,
             "tile": tiles[layer] + copy, "tile_word_step": pitch[layer], "tile_block_step": 1,
-            "words": words[layer + 1] - 1, "blocks": words[layer] - 1, "last_rows": (widths[layer] - 1) % TILE,
-            "operand": pairs[layer - 1], "rank": ranks[layer - 1], "group": network.groups[layer - 1] - 1,
-            "verdict": verdicts[layer - 1], "pace": max(drain, 2 * array.columns) - 3,
+            "words": words[layer + 1] - 1, "tail": _tail(widths[layer + 1]), "blocks": blocks[layer] - 1,
+            "last_rows": (widths[layer] - 1) % array.rows, "operand": pairs[layer - 1], "rank": ranks[layer - 1],
+            "group": places[layer - 1],
+            "verdict": verdicts[layer - 1], "pace": max(drains[layer - 1], 2 * array.columns) - 2,
         })
     phases[-1]["end"] = 1
     if phases[-1]["classify"]:
@@ -368,8 +381,8 @@ def _tail(width: int) -> int:
     return (1 << ((width - 1) % TILE + 1)) - 1
 
 
-def _part(group: int) -> int:
-    blocks, rest = divmod(group, TILE)
+def _part(group: int, array: ArrayConfig) -> int:
+    blocks, rest = divmod(group, array.rows)
     return blocks - 1 if not rest and blocks.bit_count() == 1 else ONE_PART
 
 

@@ -9,6 +9,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from .column import signs_layout
 from .config import TILE, ArrayConfig
 from .memory import SplitMemory, registered
 from .sequencer import CopyLayout
@@ -24,7 +25,7 @@ class ReplayMemory(wiring.Component):
     copy, i_copy : In
         The columns write signs to their operand memories in this cycle, and these are to be kept here.
     arrive, signs : In
-        A column's signs arrive, `config.lanes` words: columns in order, two cycles apart.
+        A column's signs of a block arrive, for `config.lanes` samples: columns in order, two cycles apart.
     write, word, part, sample, data : In
         What the loader has for word `word` of a sample: 16 bits for part `part`, or 32 for it and the next. Taken when
         `ready`.
@@ -44,7 +45,7 @@ class ReplayMemory(wiring.Component):
             "copy": In(1),
             "i_copy": In(CopyLayout(config)),
             "arrive": In(1),
-            "signs": In(data.ArrayLayout(TILE, config.lanes)),
+            "signs": In(signs_layout(config)),
             "write": In(1),
             "word": In(8),
             "part": In(part),
@@ -66,7 +67,7 @@ class ReplayMemory(wiring.Component):
         # Signs come with `arrive`; of several lanes all but the first wait for their turn. Those of an array with one
         # sample come with `copy`.
         place = Signal(CopyLayout(config)) if config.samples > 1 else self.i_copy
-        waiting = Signal(data.ArrayLayout(TILE, config.lanes - 1))
+        waiting = Signal(data.ArrayLayout(config.rows, config.lanes - 1))
         left = Signal(range(config.lanes))
         copying = Signal()
         m.d.comb += [copying.eq(self.arrive | (left != 0)), self.ready.eq(~copying)]
@@ -91,20 +92,21 @@ class ReplayMemory(wiring.Component):
             word.eq(Mux(copying, place.word, self.word)),
             part.eq(Mux(copying, place.part, self.part)),
             sample.eq(Mux(copying, place.sample, self.sample)),
-            value.eq(Mux(copying, next_signs, self.data)),
+            value.eq(Mux(copying, next_signs.replicate(config.tile_blocks), self.data)),
         ]
         write_address, read_address = Cat(sample, word), Cat(self.read_sample, self.read_word)
+        blocks = Cat(enable & (~copying | (place.block == block)) for block in range(config.tile_blocks))
         outputs = []
         for number in range(words):
             if number and number * TILE % config.group_lanes == 0:
                 read_address = registered(m, read_address)
             m.submodules[f"part_{number}"] = memory = SplitMemory(
-                width=TILE, depth=config.replay_words, pipelined=config.pipelined)
+                width=TILE, granularity=config.rows, depth=config.replay_words, pipelined=config.pipelined)
             mine, half = part == number, value[:TILE]
             if number % 2:
                 mine, half = mine | (pair & (part == number - 1)), Mux(pair, value[-TILE:], half)
             m.d.comb += [
-                memory.enable.eq(enable & mine), memory.write_address.eq(write_address), memory.i.eq(half),
+                memory.enable.eq(Mux(mine, blocks, 0)), memory.write_address.eq(write_address), memory.i.eq(half),
                 memory.read_address.eq(read_address),
             ]
             outputs.append(memory.o)

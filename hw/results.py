@@ -32,8 +32,10 @@ class Results(wiring.Component):
         See `ports.CoreSignature.o_result`. A stalled host holds the next batch's results back.
     triggered : Out(32)
         Bit μ is set when sample μ triggered; 0 beyond the batch.
+    some : Out(1)
+        Any of them is; from the cycle after `triggered` is complete.
     rotate : In(1)
-        Where samples are listed: turn `triggered` by one, down; after 32 times it is as it was.
+        Where samples are chained: turn `triggered` by one, up; after 32 times it is as it was.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -50,6 +52,7 @@ class Results(wiring.Component):
             "reply": In(reply_layout(config)),
             "o": Out(stream.Signature(ResultLayout)),
             "triggered": Out(MAX_BATCH),
+            "some": Out(1),
             "rotate": In(1),
         })
 
@@ -62,7 +65,7 @@ class Results(wiring.Component):
         m.d.comb += self.query_address.eq(Cat(pass_, offset))
         column, lane = self.query_column, Signal(range(max(2, config.lanes)))
         verdicts = Signal.like(self.reply.verdicts)
-        wait = Signal(range(max(latency, 0 if config.listed else config.passes) + 1))
+        wait = Signal(range(max(latency, 0 if config.chained else config.passes) + 1))
         m.d.comb += [
             self.o.payload.prediction.eq(verdicts[0].member),
             self.o.payload.triggered.eq(verdicts[0].up),
@@ -72,14 +75,14 @@ class Results(wiring.Component):
         m.d.comb += self.triggered.eq(triggered)
         with m.If(enter):
             m.d.sync += triggered.eq(Cat(triggered, coming)[samples:])
-        if config.listed:
+        if config.chained:
             # One comes with each result; beyond the batch there are none.
             entered = Signal(range(MAX_BATCH + 1))
             m.d.comb += pass_.eq(entered)
             with m.If(enter):
-                m.d.sync += entered.eq(entered + 1)
+                m.d.sync += [entered.eq(entered + 1), self.some.eq(self.some | coming)]
             with m.Elif(self.rotate):
-                m.d.sync += triggered.eq(Cat(triggered[1:], triggered[0]))
+                m.d.sync += triggered.eq(triggered.rotate_left(1))
             m.d.comb += self.complete.eq(~self.busy)
         else:
             # They are asked for first, those of a pass at once. What lies beyond the batch is of another.
@@ -90,7 +93,7 @@ class Results(wiring.Component):
             m.d.comb += [
                 enter.eq(answered), self.complete.eq(missing == 0),
                 coming.eq(Cat(self.reply.up[sample] & (C(sample) < places) for sample in range(samples)))]
-            m.d.sync += missing.eq(missing - answered)
+            m.d.sync += [missing.eq(missing - answered), self.some.eq(triggered != 0)]
             with m.If(enter):
                 m.d.sync += places.eq(places - samples)
 
@@ -99,15 +102,15 @@ class Results(wiring.Component):
                 with m.If(self.start):
                     m.d.sync += [
                         left.eq(self.count), lane.eq(0), column.eq(0), offset.eq(self.offset), self.busy.eq(1)]
-                    if config.listed:
-                        m.d.sync += [entered.eq(0), wait.eq(latency)]
+                    if config.chained:
+                        m.d.sync += [entered.eq(0), wait.eq(latency), self.some.eq(0)]
                         m.next = "ask"
                     else:
                         m.d.sync += [
                             places.eq(self.count), wait.eq(config.passes - 1), missing.eq(config.passes),
                             pass_.eq(0)]
                         m.next = "triggers"
-            if not config.listed:
+            if not config.chained:
                 with m.State("triggers"):
                     m.d.comb += [self.query.eq(1), asked.eq(1)]
                     m.d.sync += [pass_.eq(pass_ + 1), wait.eq(wait - 1)]
@@ -124,7 +127,7 @@ class Results(wiring.Component):
                 m.d.comb += self.o.valid.eq(1)
                 with m.If(self.o.ready):
                     m.d.sync += [left.eq(left - 1), lane.eq(lane + 1)]
-                    if config.listed:
+                    if config.chained:
                         m.d.comb += [enter.eq(1), coming.eq(verdicts[0].up)]
                     for number in range(config.lanes - 1):
                         m.d.sync += verdicts[number].eq(verdicts[number + 1])
@@ -132,14 +135,14 @@ class Results(wiring.Component):
                         m.d.sync += [lane.eq(0), column.eq(column + 1), wait.eq(latency)]
                         with m.If(column == config.columns - 1):
                             m.d.sync += column.eq(0)
-                            if not config.listed:
+                            if not config.chained:
                                 m.d.sync += pass_.eq(pass_ + 1)
                         m.next = "ask"
                     with m.If(left == 1):
                         m.next = "over"
             with m.State("over"):
-                over = entered == MAX_BATCH if config.listed else 1
-                if config.listed:
+                over = entered == MAX_BATCH if config.chained else 1
+                if config.chained:
                     m.d.comb += enter.eq(~over)
                 with m.If(over):
                     m.d.sync += self.busy.eq(0)

@@ -1,6 +1,6 @@
 """The samples that update a row, one after the other, as often as the row has words.
 
-Where the answers of many samples come at once, a mask over the batch tells them; where they come one by one, a list.
+Where the answers of many samples come at once, a mask over the batch tells them; where they come one by one, a chain.
 """
 
 from amaranth import Cat, Module, Mux, Signal
@@ -11,14 +11,17 @@ from amaranth.lib.wiring import In, Out
 from ..model.config import MAX_BATCH
 from .config import ArrayConfig
 
-__all__ = ["SampleLayout", "Samples", "part_first"]
+__all__ = ["LinkLayout", "SampleLayout", "Samples", "part_first"]
+
+LinkLayout = data.StructLayout({"sample": range(MAX_BATCH), "last": 1})
+"""To a sample of a chain, and whether the chain ends with it."""
 
 
 def SampleLayout(config: ArrayConfig) -> data.StructLayout:
-    """A row's samples: the first and the others, as masks (bit μ), and those that step up; or `count` of them, less
-    one, in list `half`."""
-    if config.listed:
-        return data.StructLayout({"count": range(MAX_BATCH), "half": 1})
+    """A row's samples: the first and the others, as masks (bit μ), and those that step up. Or the first of the chain,
+    and in which half the chain lies."""
+    if config.chained:
+        return data.StructLayout({"first": LinkLayout, "half": 1})
     return data.StructLayout({"first": MAX_BATCH, "rest": MAX_BATCH, "up": MAX_BATCH})
 
 
@@ -42,12 +45,12 @@ class Samples(wiring.Component):
     last : Out(1)
         With `next`: it is the row's last; the first comes after it.
     sample, up, turn : Out
-        Number of the sample given, whether it steps up, and its turn of reinforcement (see `updater`), which is `phase`
-        less its number; from the cycle after `next` until the next.
+        Number of the sample given, whether it steps up, and its turn of reinforcement (see `updater`), which is the
+        row's less its number; from the cycle after `next` until the next.
     phase : In(8)
-        With `take`. Only where samples are not listed.
-    write, write_sample, write_up, write_turn, write_place : In
-        Put a sample in the list, at (place, half). Only where samples are listed.
+        The row's turn: with `take`, or, where samples are chained, with `next`.
+    link, link_place, link_to, link_up : In
+        See `GroupScan`. Only where samples are chained.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -57,21 +60,20 @@ class Samples(wiring.Component):
             "i": In(SampleLayout(config)),
             "next": In(1),
             "last": Out(1),
+            "phase": In(8),
             "sample": Out(range(MAX_BATCH)),
             "up": Out(1),
             "turn": Out(8),
         }
-        if config.listed:
-            members |= {"write": In(1), "write_sample": In(range(MAX_BATCH)), "write_up": In(1), "write_turn": In(8),
-                        "write_place": In(range(2 * MAX_BATCH))}
-        else:
-            members["phase"] = In(8)
+        if config.chained:
+            members |= {"link": In(1), "link_place": In(range(2 * MAX_BATCH)), "link_to": In(LinkLayout),
+                        "link_up": In(1)}
         super().__init__(members)
 
     def elaborate(self, platform):
         m = Module()
-        if self.config.listed:
-            self._from_list(m)
+        if self.config.chained:
+            self._from_chain(m)
         else:
             self._from_mask(m)
         return m
@@ -103,23 +105,20 @@ class Samples(wiring.Component):
                 first.eq(begins), head.eq(begins), all_rest.eq(self.i.rest), row_up.eq(self.i.up),
                 Cat(after, rest).eq(Cat(*part_first(m, self.i.rest))), phase.eq(self.phase)]
 
-    def _from_list(self, m: Module):
+    def _from_chain(self, m: Module):
         m.submodules.memory = memory = Memory(
-            shape=data.StructLayout({"sample": range(MAX_BATCH), "up": 1, "turn": 8}), depth=2 * MAX_BATCH, init=[],
+            shape=data.StructLayout({"to": LinkLayout, "up": 1}), depth=2 * MAX_BATCH, init=[],
             attrs={"no_rw_check": 1, "ram_style": "block"})
         write, read = memory.write_port(), memory.read_port()
-        place, row = Signal(range(MAX_BATCH)), Signal(SampleLayout(self.config))
+        begins, row, link = Signal(), Signal(SampleLayout(self.config)), Signal(LinkLayout)
         m.d.comb += [
-            write.en.eq(self.write), write.addr.eq(self.write_place),
-            write.data.sample.eq(self.write_sample), write.data.up.eq(self.write_up),
-            write.data.turn.eq(self.write_turn), self.turn.eq(read.data.turn),
-            read.en.eq(self.next), read.addr.eq(Cat(place, row.half)),
-            self.sample.eq(read.data.sample), self.up.eq(read.data.up),
-            self.last.eq(place == row.count),
+            write.en.eq(self.link), write.addr.eq(self.link_place),
+            write.data.to.eq(self.link_to), write.data.up.eq(self.link_up),
+            link.eq(Mux(begins, row.first, read.data.to)),
+            read.en.eq(self.next), read.addr.eq(Cat(link.sample, row.half)),
+            self.up.eq(read.data.up), self.last.eq(link.last),
         ]
         with m.If(self.next):
-            m.d.sync += place.eq(place + 1)
-        with m.If((self.next & self.last) | self.take):
-            m.d.sync += place.eq(0)
+            m.d.sync += [begins.eq(link.last), self.sample.eq(link.sample), self.turn.eq(self.phase - link.sample)]
         with m.If(self.take):
-            m.d.sync += row.eq(self.i)
+            m.d.sync += [row.eq(self.i), begins.eq(1)]

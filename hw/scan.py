@@ -1,14 +1,15 @@
 """Finds the rows that a batch updates, with the samples that update each.
 
 For every row of a layer it asks the columns, pass by pass, in which samples the row has won its group. The answers
-make a mask over the batch, or a list; rows that nobody won are dropped. So all the batch's updates of a row come
-together, and its counters are read and written once.
+make a mask over the batch; rows that nobody won are dropped. So all the batch's updates of a row come together, and its
+counters are read and written once. An array of one sample has another way: see `group_scan`.
 """
 
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
 
 from ..model.config import MAX_BATCH
 from .column import reply_layout
@@ -16,7 +17,7 @@ from .config import MEMBER_BITS, TILE, ArrayConfig
 from .memory import registered
 from .samples import SampleLayout, part_first
 
-__all__ = ["PlaceLayout", "QueueLayout", "RowLayout", "RowScan"]
+__all__ = ["PlaceLayout", "QueueLayout", "RowLayout", "RowScan", "walk_rows"]
 
 
 def PlaceLayout(config: ArrayConfig) -> data.StructLayout:
@@ -35,6 +36,17 @@ def QueueLayout(config: ArrayConfig) -> data.StructLayout:
     return data.StructLayout({"wins": MAX_BATCH, "up": MAX_BATCH, "place": PlaceLayout(config)})
 
 
+def walk_rows(m: Module, scan: wiring.Component, advance) -> None:
+    """Keep `scan.found` the row in question: the layer's first, and, with each `advance` or `skip`, the next."""
+    found = scan.found
+    with m.If(scan.start | scan.seek):
+        m.d.sync += [found.row.eq(0), found.counter.eq(scan.counter), found.tile.eq(scan.tile)]
+    with m.If(advance | scan.skip):
+        m.d.sync += [found.row.eq(found.row + 1), found.counter.eq(found.counter + scan.words + 1)]
+        with m.If(found.row[:4] == TILE - 1):
+            m.d.sync += found.tile.eq(found.tile + scan.tile_block_step)
+
+
 class RowScan(wiring.Component):
     """Scans the rows of a layer.
 
@@ -49,17 +61,13 @@ class RowScan(wiring.Component):
     voting, voted : In
         While `voting`, only rows of the blocks below `voted` have winners.
     triggered : In(32)
-        Samples that update. Where they are listed, only bit 0 counts, and `rotate` asks for the next sample's.
+        Samples that update.
     busy : Out(1)
         From the cycle after `start` until the last row has left `o`.
     query, address, member : Out
         What to ask of the columns.
     reply : In
         The answer, `config.reply_latency` cycles later.
-    phase : In(8)
-        See `Updater`.
-    write, write_sample, write_up, write_turn, write_place : Out
-        To the list of samples, where there is one.
     found : Out(PlaceLayout)
         The row that is being gathered.
     o : Out(stream of RowLayout)
@@ -80,16 +88,9 @@ class RowScan(wiring.Component):
             "seek": In(1),
             "skip": In(1),
             "pause": In(1),
-            "phase": In(8),
             "voting": In(1),
             "voted": In(config.block_width),
             "triggered": In(MAX_BATCH),
-            "rotate": Out(1),
-            "write": Out(1),
-            "write_sample": Out(range(MAX_BATCH)),
-            "write_up": Out(1),
-            "write_turn": Out(8),
-            "write_place": Out(range(2 * MAX_BATCH)),
             "busy": Out(1),
             "query": Out(1),
             "address": Out(range(config.winner_words)),
@@ -114,8 +115,9 @@ class RowScan(wiring.Component):
         begin, last_pass = Signal(), Signal()
         # Whether the row's block has been voted on is known a cycle late, and so not in the first cycle of a block.
         complete_block, next_block = Signal(), Signal()
-        m.d.comb += next_block.eq(self.start | (self.query & last_pass & (row[:4] == TILE - 1)))
-        m.d.sync += complete_block.eq((~self.voting | (row[4:] < self.voted)) & ~next_block)
+        in_block = ceil_log2(config.rows)
+        m.d.comb += next_block.eq(self.start | (self.query & last_pass & row[:in_block].all()))
+        m.d.sync += complete_block.eq((~self.voting | (row[in_block:] < self.voted)) & ~next_block)
         m.d.comb += [
             last_pass.eq(pass_ == config.passes - 1),
             begin.eq(asking & (pass_ == 0) & (under_way != ahead) & ~self.pause & complete_block),
@@ -151,45 +153,16 @@ class RowScan(wiring.Component):
         found, samples = self.found, Signal(SampleLayout(config))
         empty = complete & ~some
         m.d.comb += [push.eq(complete & some), dropped.eq(registered(m, empty) if config.pipelined else empty)]
-        if config.listed:
-            sample, half, following = Signal(range(MAX_BATCH)), Signal(), Signal(range(MAX_BATCH + 1))
-            m.d.comb += [
-                self.rotate.eq(valid), self.write.eq(valid & self.reply.match[0] & self.triggered[0]),
-                self.write_sample.eq(sample), self.write_up.eq(self.reply.up[0]),
-                self.write_place.eq(Cat(following[:-1], half)),
-                some.eq(following != 0),
-                samples.count.eq(following - 1), samples.half.eq(half),
-            ]
-            # A row's turns begin one before the last row's.
-            turn = Signal(8)
-            m.d.comb += self.write_turn.eq(turn)
-            with m.If(self.start):
-                m.d.sync += turn.eq(self.phase)
-            with m.If(valid):
-                m.d.sync += [sample.eq(sample + 1), turn.eq(turn + Mux(last, MAX_BATCH - 2, -1))]
-            with m.If(self.write):
-                m.d.sync += following.eq(following + 1)
-            with m.If(taken | dropped):
-                m.d.sync += following.eq(0)
-            with m.If(taken):
-                m.d.sync += half.eq(~half)
-        else:
-            width = config.samples * config.passes
-            mask, up = Signal(width), Signal(width)
-            wins = Signal(MAX_BATCH)
-            with m.If(valid):
-                m.d.sync += [
-                    mask.eq(Cat(mask, self.reply.match)[config.samples:]),
-                    up.eq(Cat(up, self.reply.up)[config.samples:])]
-            m.d.comb += [wins.eq(mask & self.triggered), some.eq(wins != 0)]
-        with m.If(self.start | self.seek):
-            m.d.sync += [found.row.eq(0), found.counter.eq(self.counter), found.tile.eq(self.tile)]
+        width = config.samples * config.passes
+        mask, up = Signal(width), Signal(width)
+        wins = Signal(MAX_BATCH)
+        with m.If(valid):
+            m.d.sync += [
+                mask.eq(Cat(mask, self.reply.match)[config.samples:]),
+                up.eq(Cat(up, self.reply.up)[config.samples:])]
+        m.d.comb += [wins.eq(mask & self.triggered), some.eq(wins != 0)]
         # With one row ahead, the row waits where it was gathered; else it moves on at once.
-        advance = complete if ahead > 1 else taken | dropped
-        with m.If(advance | self.skip):
-            m.d.sync += [found.row.eq(found.row + 1), found.counter.eq(found.counter + self.words + 1)]
-            with m.If(found.row[:4] == TILE - 1):
-                m.d.sync += found.tile.eq(found.tile + self.tile_block_step)
+        walk_rows(m, self, complete if ahead > 1 else taken | dropped)
 
         if ahead == 1:
             place, waits = found, Signal()
@@ -208,10 +181,9 @@ class RowScan(wiring.Component):
             m.d.comb += [queue.w_data.eq(found_row), queue.w_en.eq(found_some), queue.r_en.eq(self.o.ready)]
             queued, waits = data.View(layout, queue.r_data), queue.r_rdy
             wins, up, place = queued.wins, queued.up, queued.place
-        if not config.listed:
-            first, rest = part_first(m, wins)
-            m.d.comb += [samples.first.eq(first), samples.rest.eq(rest), samples.up.eq(up)]
+        first, rest = part_first(m, wins)
         m.d.comb += [
+            samples.first.eq(first), samples.rest.eq(rest), samples.up.eq(up),
             self.o.valid.eq(waits),
             self.o.payload.place.eq(place),
             self.o.payload.samples.eq(samples),

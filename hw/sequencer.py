@@ -1,11 +1,15 @@
 """The order of work in the array: a batch is a list of phases; a phase is jobs, in loops over parts of the blocks, the
 passes, and the blocks of the part.
 
-A job is one block of 16 rows for the samples of one pass, or two halves of it where the elements have 8 rows:
+A job is one block, as high as the elements, for the samples of one pass:
 
-    issue   word word word … aux          | next job …
-    drain                row row row … row (16)
-    write                                   value gate
+    issue   word word word … aux | next job …
+    drain                row row row … row
+    write                                 value gate
+
+Between the words of two jobs there is at least one cycle, in which the sums are cleared: the one in which the auxiliary
+operands are read, if there are any. Of blocks of 8 rows two leave in a cycle: a pair, of which only one counts at a
+time where it could be of two groups, or where logits are compared.
 
 A phase begins when the one before has left the array, or, with `config.pipelined`, while its last sums come out: the
 next record is read meanwhile, and what the drain needs of the last is kept. The phases themselves, and all sizes, come
@@ -20,6 +24,7 @@ from amaranth.utils import ceil_log2
 from ..model.config import MAX_BATCH
 from .column import control_layout
 from .config import TILE, ArrayConfig
+from .memory import registered
 from .ports import RunLayout
 from .program import PHASE
 from .records import ProgramPort, RecordReader
@@ -29,8 +34,10 @@ __all__ = ["CopyLayout", "Sequencer"]
 
 
 def CopyLayout(config: ArrayConfig) -> data.StructLayout:
-    """Where a block's signs go in the replay memory: word `word`, its part `part`, from sample `sample` on."""
-    return data.StructLayout({"word": 8, "part": range(max(2, config.update_words)), "sample": 6})
+    """Where a block's signs go in the replay memory: word `word`, its part `part`, block `block` of that, from sample
+    `sample` on."""
+    return data.StructLayout({
+        "word": 8, "part": range(max(2, config.update_words)), "block": range(config.tile_blocks), "sample": 6})
 
 
 class Sequencer(wiring.Component):
@@ -52,7 +59,7 @@ class Sequencer(wiring.Component):
         `update_block` on, and all of the layers above. Slot 0: of all layers.
     results_busy : In(1)
         The last batch's results have not all been read from the verdict memory.
-    tile, transpose, lower : Out
+    tile, transpose, tile_block : Out
         With `control.issue`; with `config.pipelined` a cycle before.
     control : Out
         Issue, drain, value and gate writes, label queries and phase; zero where idle.
@@ -92,7 +99,7 @@ class Sequencer(wiring.Component):
             "results_busy": In(1),
             "tile": Out(range(config.tiles)),
             "transpose": Out(1),
-            "lower": Out(1),
+            "tile_block": Out(range(max(2, config.tile_blocks))),
             "control": Out(control_layout(config)),
             "copy": Out(1),
             "o_copy": Out(CopyLayout(config)),
@@ -112,13 +119,14 @@ class Sequencer(wiring.Component):
         config = self.config
         operand_shape, verdict_shape = range(config.operand_offsets), range(config.verdict_offsets)
         rank_shape, pass_shape = range(config.rank_blocks), config.pass_width
-        words_shape = range(max(2, -(-config.fan_in // TILE)))
+        words_shape, blocks_shape = (range(max(2, -(-config.fan_in // height))) for height in (TILE, config.rows))
         m.submodules.record = record = RecordReader(config, PHASE, {
             "tile": range(config.tiles), "tile_word_step": range(config.tiles),
             "tile_block_step": range(config.tiles), "gate": config.sum_width, "operand": operand_shape,
             "keep_value_offset": operand_shape, "pair_offset": operand_shape, "write_offset": operand_shape,
             "rank": rank_shape, "verdict": verdict_shape, "label": verdict_shape, "words": words_shape,
-            "blocks": words_shape, "part": words_shape, "pace": range(64),
+            "blocks": blocks_shape, "part": blocks_shape, "pace": range(max(config.rows + 1, 2 * config.columns) - 1),
+            "last_rows": range(config.rows),
             "replay_region": range(max(2, config.replay_words // MAX_BATCH)), "next": range(config.program_words)})
         m.d.comb += [record.steps.stride.eq(self.stride), record.steps.replay_stride.eq(self.replay_stride)]
         phase = draining = record.o
@@ -140,13 +148,15 @@ class Sequencer(wiring.Component):
         m.d.comb += [self.control.phase.tail.eq(phase.tail), self.transpose.eq(phase.backward)]
 
         # Where the loops are.
-        block, pass_ = Signal(words_shape), Signal(pass_shape)
-        part = Signal(words_shape)  # its number
+        block, pass_ = Signal(blocks_shape), Signal(pass_shape)
+        part = Signal(verdict_shape)  # its number: where winners are selected, that of its group
         word = Signal(words_shape)
-        pause = Signal(signed(len(phase.pace) + 1))  # over when negative
+        pause = Signal(signed(len(phase.pace) + 1), init=-1)  # over when negative
         paced = pause < 0
         block_tile, part_tile = Signal(range(config.tiles)), Signal(range(config.tiles))
-        tile, lower = Signal(range(config.tiles)), Signal()
+        tile = Signal(range(config.tiles))
+        # A tile may have two blocks.
+        in_tile = ceil_log2(config.tile_blocks)
         # Known from the cycle after the one in which the loops move on, when nobody asks.
         last_word, last_block, last_pass, first_of_part, last_of_part = (Signal() for _ in range(5))
         # No block of the phase has to wait for the updater; those that it has left have not.
@@ -159,7 +169,7 @@ class Sequencer(wiring.Component):
             free.eq(~self.update_busy | (phase.follows == 0) | (phase.follows < self.update_slot)),
             follows.eq(phase.follows == self.update_slot),
         ]
-        m.d["comb" if config.pipelined else "sync"] += [self.tile.eq(tile), self.lower.eq(lower)]
+        m.d["comb" if config.pipelined else "sync"] += [self.tile.eq(tile), self.tile_block.eq(block[:in_tile])]
         timing = Timing(array=config)
         sum_cycles, settling = timing.sums, timing.settling
         # Until the first column has written all; then the others follow, and their signs go to the replay memory.
@@ -169,33 +179,40 @@ class Sequencer(wiring.Component):
         m.d.comb += ending.eq(phase.end | (phase.end_infer & ~self.learning))
 
         # What the drain needs to know of a job, kept from its last word until its sums come out.
-        job = Signal(data.StructLayout({
-            "pass_": pass_shape, "block": words_shape, "part": words_shape, "first": 1, "last": 1, "lower": 1,
-            "final": 1}))
-        summed = Signal()
+        issued = Signal(data.StructLayout({
+            "pass_": pass_shape, "block": blocks_shape, "part": verdict_shape, "first": 1, "last": 1, "final": 1}))
+        issued_word = issued.block >> in_tile
 
-        def at(offset, its_pass=pass_):
-            """Address in the operand memory."""
-            return Cat(its_pass, offset[:len(phase.operand)])
+        # Auxiliary operands are those of the pass whose words came last.
+        issue_pass, issue_offset = issue.address[:len(pass_)], issue.address[len(pass_):]
 
-        finish = Signal()
-        last_half = lower if config.rows < TILE else 1
-        waiting = Signal()
+        finish, waiting = Signal(), Signal()
+        last_job, was_last_job = Signal(), Signal()
+        m.d.comb += last_job.eq(last_block & last_pass)
 
-        def leave():
-            m.d.comb += finish.eq(last_half)
+        def begin():
+            """The next job, as soon as it may."""
+            m.d.sync += [word.eq(0), last_word.eq(phase.words == 0), tile.eq(block_tile)]
             m.next = "job"
-            m.d.sync += lower.eq(~last_half)
-            with m.If(last_half & last_block & last_pass):
-                m.next = "flush"
-                if early:
-                    m.d.comb += record.start.eq(~ending)
-                    m.d.sync += [closing.eq(ending), unread.eq(~ending)]
+            with m.If(paced):
+                with m.If(free | (follows & (block < self.update_block))):
+                    m.d.sync += pause.eq(phase.pace)
+                    m.next = "words"
+                with m.Else():
+                    m.d.comb += waiting.eq(1)
 
+        def end():
+            """The phase, once its last job needs nothing more of the record."""
+            if early:
+                m.d.comb += record.start.eq(~ending)
+                m.d.sync += [closing.eq(ending), unread.eq(~ending)]
+            m.next = "flush"
+
+        m.d.comb += query.address.eq(Cat(pass_, phase.label))
         classified = Signal()  # and the batch goes on
         m.d.sync += [
-            issue.compute.eq(0), issue.last.eq(0), issue.aux_value.eq(0), issue.aux_gate.eq(0),
-            query.label.eq(0), self.classified.eq(classified),
+            issue.compute.eq(0), issue.last.eq(0), issue.tail.eq(0), issue.aux_value.eq(0), issue.aux_gate.eq(0),
+            self.classified.eq(classified),
             pause.eq(pause - ~paced), flush.eq(flush - ~flushed), flushed.eq(flush <= 1),
         ]
         with m.FSM():
@@ -215,50 +232,47 @@ class Sequencer(wiring.Component):
                 with m.If(~record.busy & ~(phase.classify & self.results_busy)):
                     m.next = "job"
             with m.State("job"):
-                m.d.sync += [
-                    word.eq(0), last_word.eq(phase.words == 0), pause.eq(phase.pace), tile.eq(block_tile)]
-                with m.If(free | (follows & (block < self.update_block))):
-                    m.next = "words"
-                with m.Else():
-                    m.d.comb += waiting.eq(1)
+                begin()
             with m.State("words"):
                 m.d.sync += [
-                    issue.address.eq(at(phase.operand + Mux(phase.paired, word, word >> 1))),
+                    issue_pass.eq(pass_), issue_offset.eq(phase.operand + Mux(phase.paired, word, word >> 1)),
                     issue.odd.eq(~phase.paired & word[0]), issue.paired.eq(phase.paired),
                     issue.tail.eq(last_word), issue.compute.eq(1), issue.last.eq(last_word),
                     tile.eq(tile + phase.tile_word_step),
-                    word.eq(word + 1), last_word.eq(word + 1 == phase.words), query.address.eq(Cat(pass_, phase.label)),
+                    word.eq(word + 1), last_word.eq(word + 1 == phase.words),
                 ]
                 with m.If(last_word):
+                    m.d.comb += [finish.eq(1), query.label.eq(phase.classify)]
                     m.d.sync += [
-                        query.label.eq(phase.classify),
-                        job.pass_.eq(pass_), job.block.eq(block), job.part.eq(part), job.first.eq(first_of_part),
-                        job.last.eq(last_block), job.lower.eq(lower), job.final.eq(last_pass & last_of_part),
+                        was_last_job.eq(last_job),
+                        issued.pass_.eq(pass_), issued.block.eq(block), issued.part.eq(part),
+                        issued.first.eq(first_of_part), issued.last.eq(last_block),
+                        issued.final.eq(last_pass & last_of_part),
                     ]
+                    m.next = "job"
                     with m.If(phase.keep_value):
                         m.next = "value"
-                    with m.Elif(paced):
-                        leave()
-                    with m.Else():
-                        m.next = "pace"
+                    with m.Elif(last_job):
+                        end()
+            # By now the loops have moved on: these are the last job's.
             with m.State("value"):
                 m.d.sync += [
-                    issue.address.eq(at(phase.keep_value_offset + Mux(phase.keep_paired, block, block >> 1))),
-                    issue.odd.eq(~phase.keep_paired & block[0]), issue.aux_value.eq(1)]
+                    issue_offset.eq(
+                        phase.keep_value_offset + Mux(phase.keep_paired, issued_word, issued_word >> 1)),
+                    issue.odd.eq(~phase.keep_paired & issued_word[0]), issue.block.eq(issued.block[:in_tile]),
+                    issue.aux_value.eq(1)]
                 with m.If(phase.keep_gate):
                     m.next = "gate"
-                with m.Elif(paced):
-                    leave()
+                with m.Elif(was_last_job):
+                    end()
                 with m.Else():
-                    m.next = "pace"
+                    begin()
             with m.State("gate"):
-                m.d.sync += [issue.address.eq(at(phase.pair_offset + block)), issue.aux_gate.eq(1)]
-                m.next = "pace"
-                with m.If(paced):
-                    leave()
-            with m.State("pace"):
-                with m.If(paced):
-                    leave()
+                m.d.sync += [issue_offset.eq(phase.pair_offset + issued_word), issue.aux_gate.eq(1)]
+                with m.If(was_last_job):
+                    end()
+                with m.Else():
+                    begin()
             with m.State("flush"):
                 over = closing if early else ending
                 with m.If(over & flushed):
@@ -288,73 +302,95 @@ class Sequencer(wiring.Component):
                 m.d.sync += self.result_offset.eq(draining.verdict)
         else:
             m.d.comb += self.result_offset.eq(draining.verdict)
-        with m.If(finish):
+        # Until the last phase has left, it is the one that is waited for; of this one, more jobs will come.
+        with m.If(finish & ~unread if early else finish):
             m.d.sync += [flush.eq(timing.flush - 1), flushed.eq(0)]
+        with m.If(finish):
             with m.If(last_of_part & ~last_pass):
                 m.d.sync += [pass_.eq(pass_ + 1), block.eq(block & ~phase.part), block_tile.eq(part_tile)]
             with m.Else():
-                next_tile = Signal.like(block_tile)
-                m.d.comb += next_tile.eq(block_tile + phase.tile_block_step)
-                m.d.sync += [block.eq(block + 1), block_tile.eq(next_tile)]
+                m.d.sync += block.eq(block + 1)
                 with m.If(last_of_part):
-                    m.d.sync += [pass_.eq(0), part.eq(part + 1), part_tile.eq(next_tile)]
+                    m.d.sync += [pass_.eq(0), part.eq(part + 1)]
+                with m.If(block[:in_tile].all() if in_tile else 1):
+                    next_tile = Signal.like(block_tile)
+                    m.d.comb += next_tile.eq(block_tile + phase.tile_block_step)
+                    m.d.sync += block_tile.eq(next_tile)
+                    with m.If(last_of_part):
+                        m.d.sync += part_tile.eq(next_tile)
         m.d.comb += [
             self.forward.eq(self.running & ~waiting & ~draining.backward),
             self.backward.eq(self.running & ~waiting & draining.backward),
         ]
 
-        # Drain: 16 rows, from `sum_cycles` after the last word.
+        # Drain: from `sum_cycles` after the last word.
         token = issue.last
-        for _ in range(sum_cycles - 1):
-            following = Signal()
-            m.d.sync += following.eq(token)
-            token = following
-        m.d.comb += summed.eq(token)
-        row = Signal(range(TILE))
-        last_rows = Signal()
-        over = Signal()
-        last_row = Signal()
+        for _ in range(sum_cycles - 2):
+            token = registered(m, token)
+        coming, summed = token, registered(m, token)
+        job = issued
+        if config.rows < TILE:
+            # These leave so fast that the next job comes to its last word before this one's sums are there.
+            job = Signal.like(issued)
+            with m.If(coming):
+                m.d.sync += job.eq(issued)
+        job_word = job.block >> in_tile
+        # `row` leaves, or the pair that it begins; if both do not count together, first one and then the other.
+        row, out, pairs = Signal(range(config.rows)), Signal(), Signal()
+        behind = config.drain_rows - 1
+        odd = pairs | row[0] if behind else 1
+        if behind:
+            m.d.comb += pairs.eq(~draining.classify & (~draining.select | draining.group[0]))
+
+        def same(number, other):
+            """Of rows or members: as far as they are told apart."""
+            difference = number ^ other
+            return ~(Cat(difference[0] & ~pairs, difference[1:]) if behind else difference).any()
+
+        last_rows, over = Signal(), Signal()
+        last_row, last_pair = Signal(), Signal()
         m.d.comb += [
-            last_row.eq(last_rows & (row == draining.last_rows)),
-            drain.first.eq(drain.shift & (row == 0)),
-            drain.valid.eq(drain.shift & ~over),
+            last_row.eq(last_rows & same(row, draining.last_rows)),
+            last_pair.eq(last_rows & (row[behind:] == draining.last_rows[behind:])),
+            drain.shift.eq(out & odd),
+            drain.first.eq(out & (row == 0)),
+            drain.valid.eq(Cat(out & ~over, out & ~over & ~(last_pair & ~draining.last_rows[0]))),
+            drain.counts.eq(drain.valid & (Cat(pairs | ~row[0], odd) if behind else 1)),
             drain.group_first.eq(drain.member == 0),
-            drain.group_last.eq((drain.member == draining.group) | last_row),
+            drain.group_last.eq(same(drain.member, draining.group) | last_row),
         ]
+        step = Mux(pairs, 2, 1) if behind else 1
+        with m.If(out):
+            m.d.sync += row.eq(row + step)
+        with m.If(drain.counts.any()):
+            m.d.sync += drain.member.eq(Mux(drain.group_last, 0, drain.member + step))
         with m.If(drain.shift):
-            m.d.sync += row.eq(row + 1)
-            with m.If(~over):
-                m.d.sync += drain.member.eq(drain.member + 1)
-                with m.If(drain.group_last):
-                    m.d.sync += drain.member.eq(0)
-            with m.If(last_row):
+            with m.If(last_pair):
                 m.d.sync += over.eq(1)
-            with m.If(row % config.rows == config.rows - 1):
-                m.d.sync += drain.shift.eq(0)
-        upper = ~job.lower
+            with m.If(row[behind:].all()):
+                m.d.sync += out.eq(0)
         with m.If(summed):
-            m.d.sync += [drain.shift.eq(1), last_rows.eq(job.last)]
-            with m.If(upper):
-                m.d.sync += [row.eq(0), over.eq(0)]
-                with m.If(job.block == 0):
-                    m.d.sync += drain.member.eq(0)
+            m.d.sync += [out.eq(1), last_rows.eq(job.last), row.eq(0), over.eq(0)]
+            with m.If(job.first):
+                m.d.sync += drain.member.eq(0)
 
         # What is read or written late has its address late.
-        begins, rows = [summed & upper], [drain.shift]
-        verdicts, ends = [drain.valid & drain.group_last], [drain.shift & (row == TILE - 1)]
+        begins, rows = [summed], [drain.shift]
+        verdicts, ends = [drain.counts.any() & drain.group_last], [drain.shift & row[behind:].all()]
         for tokens in (begins, rows, verdicts, ends):
             for _ in range(3):
-                token = Signal()
-                m.d.sync += token.eq(tokens[-1])
-                tokens.append(token)
-        rank_pass, rank_row, rank_block = Signal(pass_shape), Signal(range(TILE)), Signal(rank_shape)
+                tokens.append(registered(m, tokens[-1]))
+        rank_pass, rank_block = Signal(pass_shape), Signal(rank_shape)
+        rank_row = Signal(range(TILE // config.drain_rows))
         verdict_pass, verdict_offset = Signal(pass_shape), Signal(verdict_shape)
         m.d.comb += [
             drain.rank_address.eq(Cat(rank_pass, rank_row, rank_block)),
             drain.verdict_address.eq(Cat(verdict_pass, verdict_offset))]
         reads = 2 - config.read_latency  # stored ranks come two cycles behind their sums
         with m.If(Mux(draining.backward, begins[reads], begins[3])):
-            m.d.sync += [rank_pass.eq(job.pass_), rank_row.eq(0), rank_block.eq(draining.rank + job.block)]
+            m.d.sync += [
+                rank_pass.eq(job.pass_), rank_row.eq(job.block[:in_tile] << len(rank_row) - in_tile),
+                rank_block.eq(draining.rank + job_word)]
         with m.Elif(Mux(draining.backward, rows[reads], rows[3])):
             m.d.sync += rank_row.eq(rank_row + 1)
         # Where there are parts, each has one group.
@@ -364,19 +400,21 @@ class Sequencer(wiring.Component):
             m.d.sync += verdict_offset.eq(verdict_offset + 1)
         m.d.sync += self.verdict_write.eq(verdicts[2] & (draining.select | draining.classify))
 
-        # Writes: the value word three, the gate word four cycles behind the sixteenth row. The job's place is kept
-        # from a time when the next job has not begun to drain, nor its last words been issued.
+        # Writes: the signs three, the gates four cycles behind the last row. The job's place is kept from a time when
+        # the job before has been written, and the next not taken its place.
         late = Signal(data.StructLayout({
-            "pass_": pass_shape, "block": words_shape, "final": 1}))
-        with m.If(drain.shift & (row == 4) if config.rows == TILE else summed & job.lower):
+            "pass_": pass_shape, "block": blocks_shape, "final": 1}))
+        with m.If(out & (row == 4 if config.rows == TILE else row[1:] == 1)):
             m.d.sync += [late[name].eq(job[name]) for name in late.shape().members]
+        late_word = late.block >> in_tile
         part_bits = ceil_log2(config.update_words)
         paired = Signal()
         m.d.comb += paired.eq(ends[3] | draining.write_paired)
         m.d.sync += [
-            write.address.eq(at(Mux(ends[3], draining.pair_offset, draining.write_offset)
-                                + Mux(paired, late.block, late.block >> 1), late.pass_)),
-            write.odd.eq(ends[3] | (~draining.write_paired & late.block[0])),
+            write.address.eq(Cat(late.pass_, (Mux(ends[3], draining.pair_offset, draining.write_offset)
+                                              + Mux(paired, late_word, late_word >> 1))[:len(phase.operand)])),
+            write.odd.eq(ends[3] | (~draining.write_paired & late_word[0])),
+            write.block.eq(late.block[:in_tile]),
         ]
         with m.If(classified):
             m.d.sync += [self.voting.eq(self.learning), self.voted.eq(0)]
@@ -390,8 +428,9 @@ class Sequencer(wiring.Component):
         m.d.comb += [
             write.copy.eq(write.value & draining.replay),
             self.copy.eq(write.copy),
-            self.o_copy.word.eq(draining.replay_region + (late.block >> part_bits)),
-            self.o_copy.part.eq(late.block[:part_bits]),
+            self.o_copy.word.eq(draining.replay_region + (late_word >> part_bits)),
+            self.o_copy.part.eq(late_word[:part_bits]),
+            self.o_copy.block.eq(late.block[:in_tile]),
             self.o_copy.sample.eq(late.pass_ * config.samples),
         ]
         return m

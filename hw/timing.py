@@ -5,7 +5,7 @@ Each is what the unit named does; a change of a unit's states or stages is a cha
 
 from dataclasses import dataclass
 
-from .config import TILE, ArrayConfig
+from .config import ArrayConfig
 from .program import Field, record_words
 
 __all__ = ["Timing"]
@@ -25,16 +25,16 @@ class Timing:
 
     # sequencer.Sequencer
 
-    job_start = 1
-    """Before a job's first word."""
+    def job_start(self, phase: dict[str, int]) -> int:
+        """Between the words of two jobs: the auxiliary operands of the first are read, or nothing is done."""
+        return max(1, phase["keep_value"] + phase["keep_gate"])
+
+    def job(self, phase: dict[str, int]) -> int:
+        """From a job's first word to the next's."""
+        return max(phase["words"] + 1 + self.job_start(phase), phase["pace"] + 2)
 
     phase_start = 1
     """From the first cycle in which the record is there to the first job."""
-
-    @property
-    def job_halves(self) -> int:
-        """Jobs that a block of 16 rows takes for the samples of a pass."""
-        return TILE // self.array.rows
 
     @property
     def sums(self) -> int:
@@ -48,17 +48,17 @@ class Timing:
 
     @property
     def flush(self) -> int:
-        """From a phase's last job to the cycle in which the array is empty."""
+        """From a phase's last word to the cycle in which the array is empty."""
         return self.sums + self.array.rows + 6 + self.settling + 1
 
     @property
     def handover(self) -> int:
-        """From a phase's last job to the earliest end of its wait for the sums, where the next phase's record is read
+        """From a phase's last word to the earliest end of its wait for the sums, where the next phase's record is read
         meanwhile and the batch has more than one pass."""
         return self.array.rows + 8
 
     votes = 4
-    """From a block's sixteenth sum to the cycle in which its winners count as complete."""
+    """From a block's last sum to the cycle in which its winners count as complete."""
 
     run = 1
     """From the end of a batch to the cycle in which the next can be taken."""
@@ -67,7 +67,7 @@ class Timing:
 
     @property
     def triggers(self) -> int:
-        """From the array's last logits to the cycle in which all triggers are known, where samples are not listed."""
+        """From the array's last logits to the cycle in which all triggers are known, where samples are not chained."""
         return self.array.passes + self.array.reply_latency + 3
 
     @property
@@ -75,12 +75,20 @@ class Timing:
         """Asking a column for its results."""
         return self.array.reply_latency + 1
 
-    # updater.Updater and scan.RowScan
+    # updater.Updater, scan.RowScan and group_scan.GroupScan
 
     @property
     def layer_start(self) -> int:
         """Of the updates of a layer, beside reading its record."""
         return 4 if self.array.pipelined else 5
+
+    @property
+    def gather(self) -> int:
+        """From the start of a layer, or a group's last row, to the first row of the next group, beside asking."""
+        return self.array.reply_latency + 4
+
+    visit = 2
+    """From row to row of a group."""
 
     @property
     def found(self) -> int:
@@ -116,9 +124,9 @@ class Timing:
 
     def word(self, samples: int, *, copied: bool) -> int:
         """A counter word that `samples` samples update; `copied` where its signs are written twice."""
-        if self.array.counter_memory == "spram":
-            return samples + 2 if copied else max(2, samples)
-        return samples + 1 if copied else samples
+        if copied:
+            return samples + 1
+        return max(2, samples) if self.array.counter_memory == "spram" else samples
 
     # loader.Loader
 

@@ -3,7 +3,7 @@
 A row's words are read once; the samples that update the row take their steps one a cycle; the word is written back,
 with its signs to the weight memory:
 
-    RowScan ─► row, mask ─► for each word: for each sample in mask:
+    RowScan or GroupScan ─► row, samples ─► for each word: for each sample:
                               replay memory ─┐
               CounterMemory ─► k ─► CounterLanes ─► k ─► CounterMemory, weight memory
 """
@@ -17,6 +17,7 @@ from ..model.config import MAX_BATCH
 from .column import reply_layout
 from .config import MEMBER_BITS, TILE, ArrayConfig
 from .counters import CounterLanes, CounterMemory, StepLayout
+from .group_scan import GroupScan
 from .memory import registered
 from .ports import TransferLayout
 from .program import LAYER, SLOT
@@ -40,6 +41,8 @@ class Updater(wiring.Component):
         The batch is still in the array, and only the blocks below `voted` of the layer next to the input have winners.
     pause : In(1)
         Ask nothing of the columns.
+    some : In(1)
+        There are samples that update; in the cycle after `start`.
     triggered : In(32)
         Its samples that update; to be still while `busy`, but for `rotate`: see `Results`.
     replay_stride : In
@@ -49,7 +52,7 @@ class Updater(wiring.Component):
     updating : Out(1)
         It is busy with a batch.
     slot, block : Out
-        Of the layer in work: its slot, and its blocks of 16 rows below `block` are complete. Slot 0: between batches.
+        Of the layer in work: its slot, and its blocks below `block` are complete. Slot 0: between batches.
     i_row, i_counter, o_counter
         See `ports.CoreSignature`. A row is taken while not busy and not `hold`.
     hold : In(1)
@@ -78,6 +81,7 @@ class Updater(wiring.Component):
             "voting": In(1),
             "voted": In(config.block_width),
             "pause": In(1),
+            "some": In(1),
             "triggered": In(MAX_BATCH),
             "rotate": Out(1),
             "replay_stride": In(8),
@@ -112,7 +116,7 @@ class Updater(wiring.Component):
         config = self.config
         lanes = config.update_lanes
         counter_shape, tile_shape = range(config.counter_words), range(config.tiles)
-        m.submodules.scan = scan = RowScan(config)
+        m.submodules.scan = scan = (GroupScan if config.chained else RowScan)(config)
         m.submodules.record = record = RecordReader(config, LAYER, {
             "counter": counter_shape, "tile": tile_shape, "tile_block_step": tile_shape,
             "copy": tile_shape, "verdict": range(config.verdict_offsets), "rows": config.sum_width,
@@ -126,8 +130,7 @@ class Updater(wiring.Component):
             for name in ("rows", "group", "verdict", "counter", "words", "tile", "tile_block_step")]
         m.d.comb += [
             scan.pause.eq(self.pause), scan.voting.eq(self.voting), scan.voted.eq(self.voted),
-            scan.triggered.eq(self.triggered), self.rotate.eq(scan.rotate), scan.reply.eq(self.reply),
-            self.query.eq(scan.query), self.query_address.eq(scan.address), self.query_member.eq(scan.member),
+            scan.reply.eq(self.reply), self.query.eq(scan.query), self.query_address.eq(scan.address),
         ]
 
         # The row in work. Addresses are those of the word in work.
@@ -150,7 +153,7 @@ class Updater(wiring.Component):
         chosen = Signal(data.StructLayout({"valid": 1, "first": 1, "last": 1, "last_word": 1, "first_word": 1}))
         chosen_word, chosen_half, chosen_region = Signal(8), Signal(), Signal(8)
         word_done, row_done, last_word = Signal(), Signal(), Signal()
-        stall = Signal()
+        stall, ahead = Signal(), Signal()
         # The host's words pass through the stages too, which then change nothing.
         hosted, host_read, host_write = Signal(), Signal(), Signal()
         m.d.comb += [
@@ -192,11 +195,13 @@ class Updater(wiring.Component):
             if lanes < TILE:
                 m.d.sync += place.half.eq(~place.half)
 
-        if config.listed:
+        if config.chained:
             m.d.comb += [
-                samples.write.eq(scan.write), samples.write_sample.eq(scan.write_sample),
-                samples.write_up.eq(scan.write_up), samples.write_turn.eq(scan.write_turn),
-                samples.write_place.eq(scan.write_place), scan.phase.eq(self.phase)]
+                scan.triggered.eq(self.triggered[-1]), self.rotate.eq(scan.rotate),
+                *(getattr(samples, name).eq(getattr(scan, name))
+                  for name in ("link", "link_place", "link_to", "link_up"))]
+        else:
+            m.d.comb += [scan.triggered.eq(self.triggered), self.query_member.eq(scan.member)]
 
         row, row_valid, taken, over = scan.o.payload, scan.o.valid, scan.o.ready, 0
         if config.pipelined:
@@ -210,8 +215,7 @@ class Updater(wiring.Component):
             row, over = waiting, row_done
         m.d.comb += [
             taken.eq(row_valid & (~active | over)), samples.take.eq(taken), samples.i.eq(row.samples)]
-        if not config.listed:
-            m.d.comb += samples.phase.eq(self.phase - row.place.row[:8])
+        m.d.comb += samples.phase.eq(self.phase - (place if config.chained else row.place).row[:8])
 
         def begin(row):
             return [place.counter.eq(row.counter), place.tile.eq(row.tile), place.half.eq(0), place.row.eq(row.row)]
@@ -222,7 +226,8 @@ class Updater(wiring.Component):
             m.d.sync += begin(row.place)
 
         m.d.comb += [
-            *(stage[0][name].eq(chosen[name]) for name in ("first", "last", "last_word", "first_word")),
+            *(stage[0][name].eq(chosen[name]) for name in ("last", "last_word", "first_word")),
+            stage[0].first.eq(chosen.first & ~registered(m, ahead)),
             stage[0].valid.eq(chosen.valid & ~stall), stage[0].up.eq(samples.up), stage[0].turn.eq(samples.turn),
             stage[0].word.eq(chosen_word)]
         in_flight = active | chosen.valid
@@ -241,7 +246,7 @@ class Updater(wiring.Component):
             replay_address = registered(m, replay_address)
         m.d.comb += [
             Cat(self.read_word, self.read_half, self.read_sample).eq(replay_address),
-            memory.read.eq(stage[issue].valid & stage[issue].first),
+            memory.read.eq((stage[issue].valid & stage[issue].first) | ahead),
             memory.read_address.eq(stage_place[issue].counter),
             memory.write.eq(stage[step + 1].valid & stage[step + 1].last),
             memory.write_address.eq(stage_place[step + 1].counter),
@@ -253,7 +258,8 @@ class Updater(wiring.Component):
             *(steps.stages[number].eq(stage[step - 1 + number]) for number in range(groups + 1)),
             *(getattr(steps, name).eq(layer[name]) for name in ("tail", "reinforce", "reinforce_mask")),
             steps.found.eq(memory.o), steps.activations.eq(self.activations), steps.hosted.eq(hosted),
-            steps.shift.eq(shift), steps.enters.eq(self.i_counter.payload), self.o_counter.payload.eq(steps.o[0]),
+            steps.load.eq(ahead), steps.shift.eq(shift), steps.enters.eq(self.i_counter.payload),
+            self.o_counter.payload.eq(steps.o[0]),
             memory.i.eq(steps.o), self.signs.eq(steps.signs), self.lost.eq(steps.lost),
         ]
         m.d.sync += self.updated.eq(stage[step].valid & stage[step].first_word & ~hosted)
@@ -264,18 +270,16 @@ class Updater(wiring.Component):
         ]
         # Rows are written in order: with this one, the blocks before its own are complete.
         with m.If(self.write):
-            m.d.sync += self.block.eq(stage_place[final].row[4:])
-        stalls = []
-        if memory.single_port:
-            stalls.append(memory.write & chosen.valid & chosen.first)
+            m.d.sync += self.block.eq(stage_place[final].row[ceil_log2(config.rows):])
+        copying = C(0)
         if config.weight_memory == "copied":
-            # What is written stays for a second cycle.
-            stalls.append(registered(m, stage[step - 1].valid & stage[step - 1].last & registered(m, layer.copy != 0)))
-        m.d.comb += stall.eq(Cat(stalls).any())
+            # The place of what is written stays for a second cycle; the next word may be read in the one without step.
+            copying = registered(m, stage[step - 1].valid & stage[step - 1].last & registered(m, layer.copy != 0))
+            m.d.comb += ahead.eq(copying & chosen.valid & chosen.first)
+        busy_port = memory.write & chosen.valid & stage[0].first if memory.single_port else 0
+        m.d.comb += stall.eq(copying | busy_port)
 
         # The layers of a batch, first to last; or one row for the host.
-        some = Signal()
-        m.d.sync += some.eq(self.triggered != 0)
         request = Signal(data.StructLayout({
             "words": range(config.row_words + 1), "write": 1}))
         left = Signal(range(lanes + 1))
@@ -305,7 +309,7 @@ class Updater(wiring.Component):
                         m.d.sync += [self.busy.eq(1), hosted.eq(1), self.slot.eq(self.i_row.payload.layer)]
                         m.next = "row"
             with m.State("layer"):
-                with m.If(~some):
+                with m.If(~self.some):
                     rest()
                 with m.Else():
                     m.d.comb += record.start.eq(1)

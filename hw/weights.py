@@ -26,7 +26,7 @@ __all__ = ["WeightMemory", "tile_layout"]
 
 
 def tile_layout(config: ArrayConfig) -> data.ArrayLayout:
-    """`config.rows` rows of sixteen weights: a tile, or its upper or lower half; bit 1 is +1."""
+    """`config.rows` rows of sixteen weights: a tile, or one of its two blocks; bit 1 is +1."""
     return data.ArrayLayout(TILE, config.rows)
 
 
@@ -37,8 +37,8 @@ class WeightMemory(wiring.Component):
     -------
     i_address : In
         Tile to read, one a cycle.
-    i_transpose, i_lower : In(1)
-        Give columns for rows; where the elements have 8 rows, give the second eight. They go with `i_address`. With
+    i_transpose, i_block : In
+        Give columns for rows; the block of the tile. They go with `i_address`. With
         `config.weight_memory` "copied" there is no transposing: the address is that of the copy.
     o_tile : Out(tile_layout)
         The tile, `config.tile_latency` cycles after its address.
@@ -48,7 +48,8 @@ class WeightMemory(wiring.Component):
         or with `config.pipelined` from the one after; until then these tiles must not be read.
     copy : In
         If not 0, and `config.weight_memory` is "copied": the tile that is so much further holds the same weights
-        transposed, and is written in the next cycle; until then all that goes with `write` must be still.
+        transposed, and is written in the next cycle; until then all that goes with `write` but the signs must be
+        still.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -56,7 +57,7 @@ class WeightMemory(wiring.Component):
         super().__init__({
             "i_address": In(range(config.tiles)),
             "i_transpose": In(1),
-            "i_lower": In(1),
+            "i_block": In(range(max(2, config.tile_blocks))),
             "o_tile": Out(tile_layout(config)),
             "write": In(1),
             "tile": In(range(config.tiles)),
@@ -108,7 +109,7 @@ class WeightMemory(wiring.Component):
             m.d.comb += memory.enable.eq(Cat(enables))
             banks += [memory.o.word_select(place_here, TILE) for place_here in range(beside)]
 
-        transpose, lower, rotation = self.i_transpose, self.i_lower, self.i_address[:word_bits]
+        transpose, lower, rotation = self.i_transpose, self.i_block, self.i_address[:word_bits]
         for _ in range(config.shared_latency):
             transpose, lower, rotation = (registered(m, value) for value in (transpose, lower, rotation))
         # The choice among banks and that between rows and columns are a cycle each with registers; among eight banks
@@ -142,7 +143,7 @@ class WeightMemory(wiring.Component):
         wide = TILE // rows
         second = Signal()
         m.d.sync += second.eq(self.write & (self.copy != 0))
-        tile = Signal.like(self.tile)
+        tile, held = Signal.like(self.tile), registered(m, self.signs)
         m.d.comb += tile.eq(self.tile + Mux(second, self.copy, 0))
         # Row r is bit r of the columns; of the copy it is column r.
         place, bank = self.row[:ceil_log2(rows)], self.row[ceil_log2(wide):]
@@ -153,7 +154,7 @@ class WeightMemory(wiring.Component):
         # The address waits a cycle, so that the tile need not.
         read_address, write_address = registered(m, self.i_address), tile
         if wide > 1:
-            read_address = Cat(registered(m, self.i_lower), read_address)
+            read_address = Cat(registered(m, self.i_block), read_address)
             write_address = Cat(Mux(second, self.half, self.row[-1]), tile)
 
         columns = []
@@ -162,7 +163,7 @@ class WeightMemory(wiring.Component):
             first = number * wide
             m.d.comb += [
                 enable.eq(Mux(second, bank == number, self.write & (self.half == first // lanes))),
-                word.eq(Mux(second, Cat(self.signs, self.signs),
+                word.eq(Mux(second, Cat(held, held),
                             Cat(self.signs[(first + column) % lanes].replicate(rows) for column in range(wide)))),
             ]
             found = _bit_written(m, f"bank_{number}", config.tiles * wide, read_address, write_address, enable, mask,

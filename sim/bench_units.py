@@ -11,11 +11,12 @@ import numpy as np
 from cocotb.triggers import FallingEdge, ReadOnly, Timer
 
 from ..hw.config import TILE, ArrayConfig
+from ..hw.group_scan import GroupScan
 from ..hw.program import LAYER, LOADER, PHASE, encode
 from ..hw.records import RecordReader
 from ..hw.replay import ReplayMemory
 from ..hw.results import Results
-from ..hw.samples import SampleLayout
+from ..hw.samples import LinkLayout, SampleLayout
 from ..hw.scan import RowScan
 from ..hw.winners import VerdictLayout
 from ..model.config import MAX_BATCH, NetworkConfig
@@ -64,7 +65,7 @@ async def counter_step(dut):
 async def element(dut):
     """Sums of 1 to 20 words, the next beginning while the rows of the last come out; some cycles without a word."""
     rng = np.random.default_rng(1)
-    lanes, rows, width = CONFIG.lanes, CONFIG.rows, CONFIG.sum_width
+    lanes, rows, width, together = CONFIG.lanes, CONFIG.rows, CONFIG.sum_width, CONFIG.drain_rows
     start_clock(dut)
     await reset(dut)
     expected, came_in = [], []
@@ -73,15 +74,17 @@ async def element(dut):
 
     async def step(tile, operand):
         nonlocal time
-        shift = any(begin <= time < begin + rows for begin in arrivals)
+        shift = any(begin <= time < begin + rows // together for begin in arrivals)
         before = came_in[-1] if came_in else None
         await cycle(dut, i_tile=pack(tile), shift=shift, **operand)
         for begin, sums in arrivals.items():
-            if begin <= time < begin + rows:
+            if begin <= time < begin + rows // together:
                 total, count = (int(getattr(dut, name).value) for name in ("total", "count"))
-                for lane in range(lanes):
-                    got = [(word >> lane * width) % (1 << width) for word in (total, count)]
-                    assert got == [sums[0][lane, time - begin], sums[1][lane]], (begin, lane, time - begin, got, sums)
+                for lane, place in itertools.product(range(lanes), range(together)):
+                    row = together * (time - begin) + place
+                    got = [total >> (together * lane + place) * width, count >> lane * width]
+                    got = [word % (1 << width) for word in got]
+                    assert got == [sums[0][lane, row], sums[1][lane]], (begin, lane, row, got, sums)
                     expected.append(got)
         if before is not None:
             assert int(dut.o_tile.value) == before
@@ -99,14 +102,14 @@ async def element(dut):
             value, mask = rng.integers(0, 2, (lanes, TILE)), rng.integers(0, 2, (lanes, TILE))
             mask |= rng.random() < 0.3
             last = word == words - 1
-            while last and time < last_time + rows + 1:
+            while last and time < last_time + rows // together + 1:
                 await step(tile, nothing)
             if last:
                 last_time = time
             totals += np.einsum("lb,lrb->lr", mask, tile[None] == value[:, None])
             counts += mask.sum(axis=1)
             if last:
-                arrivals = {begin: sums for begin, sums in arrivals.items() if begin + rows > time}
+                arrivals = {begin: sums for begin, sums in arrivals.items() if begin + rows // together > time}
                 arrivals[last_time + CONFIG.element_latency] = totals, counts
             await step(tile, {"value": pack(value), "mask": pack(mask), "compute": 1, "last": last})
         await step(rng.integers(0, 2, (rows, TILE)), nothing)
@@ -127,18 +130,17 @@ async def weights(dut):
     stored = np.zeros((CONFIG.tiles, TILE, TILE), int)
     places = [(tile, row, half) for tile in range(0, CONFIG.tiles - distance, words) for row in range(TILE)
               for half in range(2 if lanes < TILE else 1)]
-    halves = TILE // CONFIG.rows
-    reads = [(tile, transpose, lower) for tile in range(CONFIG.tiles) for transpose in range(1 if copied else 2)
-             for lower in range(halves)]
+    reads = [(tile, transpose, block) for tile in range(CONFIG.tiles) for transpose in range(1 if copied else 2)
+             for block in range(CONFIG.tile_blocks)]
     asked = []
     checked = 0
 
     async def step(read, **inputs):
         nonlocal checked
-        address, transpose, lower = read or (0, 0, 0)
+        address, transpose, block = read or (0, 0, 0)
         seen = stored[address].T if transpose else stored[address]
-        asked.append(seen[lower * CONFIG.rows:][:CONFIG.rows].copy() if read else None)
-        await cycle(dut, i_address=address, i_transpose=transpose, i_lower=lower, **inputs)
+        asked.append(seen[block * CONFIG.rows:][:CONFIG.rows].copy() if read else None)
+        await cycle(dut, i_address=address, i_transpose=transpose, i_block=block, **inputs)
         if len(asked) > latency and asked[-1 - latency] is not None:
             assert int(dut.o_tile.value) == pack(asked[-1 - latency]), (read, len(asked))
             checked += 1
@@ -151,13 +153,14 @@ async def weights(dut):
                     if number // words != tile // words and not (copied and number == tile + distance)]
 
             def read(free=free, turn=turn):
-                return (rng.choice(free), 0 if copied else rng.randrange(2), rng.randrange(halves)) if turn else None
+                if turn:
+                    return rng.choice(free), 0 if copied else rng.randrange(2), rng.randrange(CONFIG.tile_blocks)
 
             # The copy is one cycle late, and its reads wait a cycle for their address: no tile that is in work is read.
             inputs = {"tile": tile, "row": row, "half": half, "signs": pack(signs), "copy": distance}
             await step(read(), write=1, **inputs)
             if copied:
-                await step(read(), write=0, **inputs)
+                await step(read(), write=0, **inputs | {"signs": rng.randrange(1 << lanes)})
             if lanes < TILE:
                 stored[tile, row, lanes * half:lanes * half + lanes] = signs
             else:
@@ -404,17 +407,25 @@ async def results(dut):
         while dut.busy.value:
             await cycle(dut)
         assert int(dut.triggered.value) == pack([columns.up[place] for place in places])
+        await cycle(dut)
+        assert dut.some.value == any(columns.up[place] for place in places)
     sink.check_empty()
 
 
-class Lists:
-    """What `RowScan` writes to the list of samples, and the list of each row as it is taken."""
+class Chains:
+    """What `GroupScan` writes to the chains of samples, and the chain of each row as it is taken."""
 
     def __init__(self, dut, shape):
         self.dut, self.shape = dut, shape
-        self.places = [None] * (2 * MAX_BATCH)
+        self.links = {}
         self.rows = []
+        self.triggered = 0
         cocotb.start_soon(self._watch())
+
+    def update(self, triggered: int) -> int:
+        """Let these samples update: whether the one whose turn it is does; the last one's comes first."""
+        self.triggered = triggered
+        return triggered >> MAX_BATCH - 1
 
     async def _watch(self):
         dut = self.dut
@@ -424,21 +435,31 @@ class Lists:
             await Timer(1, "ns")  # what depends on the sink's `ready` has settled
             await ReadOnly()
             if dut.o__valid.value and dut.o__ready.value:
-                samples = unflatten(self.shape, int(dut.o__payload.value))["samples"]
-                begin = samples["half"] * MAX_BATCH
-                self.rows.append(self.places[begin:begin + samples["count"] + 1])
-            if dut.write.value:
-                self.places[int(dut.write_place.value)] = tuple(
-                    int(value.value) for value in (dut.write_sample, dut.write_up, dut.write_turn))
+                self.rows.append(self._follow(unflatten(self.shape, int(dut.o__payload.value))["samples"]))
+            if dut.link.value:
+                self.links[int(dut.link_place.value)] = (
+                    unflatten(LinkLayout, int(dut.link_to.value)), int(dut.link_up.value))
             if dut.rotate.value:
-                cocotb.start_soon(self._rotate(int(dut.triggered.value)))
+                cocotb.start_soon(self._rotate())
 
-    async def _rotate(self, triggered):
+    def _follow(self, samples: dict) -> list[tuple[int, int]]:
+        """Numbers of a row's samples, and whether they step up."""
+        link, found = samples["first"], []
+        while True:
+            sample = link["sample"]
+            following, up = self.links[samples["half"] * MAX_BATCH + sample]
+            found.append((sample, up))
+            if link["last"]:
+                return found
+            link = following
+
+    async def _rotate(self):
         await FallingEdge(self.dut.clk)
-        self.dut.triggered.value = triggered >> 1 | (triggered & 1) << MAX_BATCH - 1
+        self.dut.triggered.value = self.update(
+            self.triggered << 1 & (1 << MAX_BATCH) - 1 | self.triggered >> MAX_BATCH - 1)
 
 
-def listed(samples: dict) -> list[tuple[int, int]]:
+def masked(samples: dict) -> list[tuple[int, int]]:
     """Numbers of a row's samples and whether they step up, from `SampleLayout` with masks."""
     first, rest = samples["first"], samples["rest"]
     assert first.bit_count() == 1 and rest % (2 * first) == 0
@@ -466,13 +487,16 @@ async def samples(dut):
         chosen = sorted(int(sample) for sample in rng.choice(MAX_BATCH, count, replace=False))
         phase = int(rng.integers(256))
         row = [(sample, int(rng.integers(2)), (phase - sample) % 256) for sample in chosen]
-        if CONFIG.listed:
+        if CONFIG.chained:
             half ^= 1
-            for place, (sample, up, turn) in enumerate(row):
-                await step(next=0, write=1, write_sample=sample, write_up=up, write_turn=turn,
-                           write_place=half * MAX_BATCH + place)
-            inputs = {"write": 0}
-            payload = {"count": count - 1, "half": half}
+            # Behind the last one is anything.
+            links = [{"sample": sample, "last": place == count - 1} for place, sample in enumerate(chosen)]
+            links.append({"sample": int(rng.integers(MAX_BATCH)), "last": int(rng.integers(2))})
+            for (sample, up, _), link in list(zip(row, links[1:], strict=True))[::-1]:
+                await step(next=0, link=1, link_place=half * MAX_BATCH + sample, link_to=flatten(LinkLayout, link),
+                           link_up=up)
+            inputs = {"link": 0}
+            payload = {"first": links[0], "half": half}
         else:
             inputs = {"phase": phase}
             payload = {"first": 1 << row[0][0], "rest": sum(1 << sample for sample, *_ in row[1:]),
@@ -486,8 +510,8 @@ async def samples(dut):
             waiting = before[0]
         for place, sample in enumerate(row * int(rng.integers(1, 4))):
             while rng.random() < 0.3:
-                await step(next=0, take=0)
-            await step(next=1, take=0)
+                await step(next=0, take=0, phase=phase)
+            await step(next=1, take=0, phase=phase)
             assert dut.last.value == (place % count == count - 1)
             waiting = sample
         before = row
@@ -498,17 +522,14 @@ async def samples(dut):
 async def scan(dut):
     """Layers of odd sizes in groups of every size, triggered samples few and many; winners that come block by block."""
     rng = np.random.default_rng(1)
-    unit = RowScan(CONFIG)
+    unit = (GroupScan if CONFIG.chained else RowScan)(CONFIG)
     members = unit.signature.members
     start_clock(dut)
     await reset(dut)
     columns = Columns(dut, members["reply"].shape, "address")
     shape = members["o"].signature.members["payload"].shape
     sink = StreamSink(dut, "o", shape)
-    lists = Lists(dut, shape) if CONFIG.listed else None
-    phase = 200
-    if CONFIG.listed:
-        dut.phase.value = phase
+    chains = Chains(dut, shape) if CONFIG.chained else None
     found = 0
     layers = (1, 1), (40, 7), (33, 33), (20, 1), (50, 16), (63, 63)
     for (rows, group), stalls in itertools.product(layers, ("never", "mostly", "bursts")):
@@ -519,9 +540,12 @@ async def scan(dut):
         tile, step = int(rng.integers(0, 10)), int(rng.integers(1, 10))
         triggered = rng.integers(0, 2, MAX_BATCH) | rng.integers(0, 2)
         columns.member = rng.integers(0, group, columns.member.shape)
+        # The last group may be cut off, and only who is there wins.
+        begin = verdict + groups - 1 << CONFIG.pass_width
+        columns.member[begin:begin + CONFIG.passes] %= rows - (groups - 1) * group
         await cycle(dut, start=1, rows=rows - 1, group=group - 1, verdict=verdict, counter=counter,
-                    words=words, tile=tile, tile_block_step=step, triggered=pack(triggered),
-                    voting=group == TILE, voted=0)
+                    words=words, tile=tile, tile_block_step=step, voting=group == TILE, voted=0,
+                    triggered=chains.update(pack(triggered)) if chains else pack(triggered))
         await cycle(dut, start=0)
         assert dut.busy.value
         expected = []
@@ -534,13 +558,12 @@ async def scan(dut):
             if mask.any():
                 expected.append({"row": row, "counter": counter + row * (words + 1), "tile": tile + row // TILE * step,
                                  "samples": [(sample, columns.up[address[sample], lane[sample]])
-                                             + ((phase - row - sample) % 256,) * CONFIG.listed
                                              for sample in np.flatnonzero(mask)]})
         if group == TILE:
             # Nobody has won before the votes are in; some queries have to wait for others'.
             winners, columns.valid = columns.valid, np.zeros_like(columns.valid)
             for block in range(groups + 1):
-                await cycle(dut, voting=block < groups, voted=block, pause=0)
+                await cycle(dut, voting=block < groups, voted=block * CONFIG.tile_blocks, pause=0)
                 for _ in range(int(rng.integers(1, 600))):
                     await cycle(dut, pause=int(rng.integers(2)))
                 begin = verdict + block << CONFIG.pass_width
@@ -552,10 +575,10 @@ async def scan(dut):
         got = await sink.receive(len(expected))
         for number, item in enumerate(got):
             got[number] = item["place"] | {
-                "samples": lists.rows[number] if CONFIG.listed else listed(item["samples"])}
-        if CONFIG.listed:
-            assert int(dut.triggered.value) == pack(triggered)
-            del lists.rows[:]
+                "samples": chains.rows[number] if chains else masked(item["samples"])}
+        if chains:
+            assert chains.triggered == pack(triggered)
+            del chains.rows[:]
         assert got == expected, (rows, group)
         found += len(got)
     sink.check_empty()

@@ -69,10 +69,12 @@ def causes(trace: Trace, program: Program, batch: int, *, learn: bool) -> dict[s
     passes = -(-batch // program.array.samples)
     found = dict.fromkeys(OVERHEADS, 0.0)
     for phase in program_phases(program, learn=learn):
-        jobs = (phase["blocks"] + 1) * passes * timing.job_halves
-        words, start = phase["words"] + 1, timing.job_start + phase["keep_value"] + phase["keep_gate"]
-        for name, cycles in (("words", words), ("job", start), ("pace", max(0, phase["pace"] + 3 - words - start))):
-            found[name] += len(trace.runs) * jobs * cycles
+        jobs = (phase["blocks"] + 1) * passes
+        words, start = phase["words"] + 1, timing.job_start(phase)
+        pace = timing.job(phase) - words - start
+        # There are jobs but one between words; the first begins in a cycle of its own.
+        for name, cycles in (("words", jobs * words), ("job", (jobs - 1) * start + 1), ("pace", (jobs - 1) * pace)):
+            found[name] += len(trace.runs) * cycles
     at_work = sum(letter in "fb" for letter in trace.letters)
     found["drain"] = at_work - found["words"] - found["job"] - found["pace"]
 

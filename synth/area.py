@@ -27,7 +27,7 @@ CELLS = {
 """LUTs that a cell of a netlist takes."""
 
 LUT_RAM_BLOCKS = {"weights": "columns", "operands": "columns", "ranks": "columns", "verdicts": "columns",
-                  "rows": "search", "samples": "search",
+                  "rows": "search", "heads": "search", "links": "search",
                   "replay": "replay", "program": "rest", "packets": "link", "counters": "update"}
 """Where `estimate.memories` are, where they are too small for block RAM."""
 
@@ -36,15 +36,15 @@ def features(config: ArrayConfig, link: LinkConfig, family: str) -> dict[str, di
     """What each block's LUTs are proportional to."""
     columns, samples, lanes = config.columns, config.samples, config.update_lanes
     words, copied = config.update_words, config.weight_memory == "copied"
-    search = "listed" if config.listed else "masked"
+    search = "chained" if config.chained else "masked"
     found = {
         "elements": {"row of a sample": samples * config.rows, "sample": samples},
         "columns": {"sample": samples, "column": columns, "copied" if copied else "multiplexed": 1,
                     "word together": 0 if copied else config.rows * (words - 1)},
-        "lane": {"sample": samples, "bit of a sum": samples * config.sum_width},
+        "lane": {"sample": samples, "bit of a sum": samples * config.drain_rows * config.sum_width},
         "replay": {"memory": 1, "word together": words},
         "update": {"counter": lanes, "bit of a counter": lanes * config.counter_bits, "updater": 1},
-        "search": {search: 1, "sample": 0 if config.listed else samples},
+        "search": {search: 1, "sample": 0 if config.chained else samples},
         "results": {search: 1, "sample": samples},
         "sequencer": {"sequencer": 1, "pipelined": int(config.pipelined)},
         "loader": {"loader": 1},

@@ -3,9 +3,10 @@
 import dataclasses
 from dataclasses import dataclass
 
-from ..hw.config import TILE, ArrayConfig
+from ..hw.config import MEMBER_BITS, TILE, ArrayConfig
 from ..hw.link.config import LinkConfig
 from ..hw.memory import split_depths
+from ..hw.samples import LinkLayout
 from ..hw.scan import QueueLayout
 from ..hw.winners import VerdictLayout
 from ..model.config import MAX_BATCH
@@ -89,20 +90,22 @@ def memories(config: ArrayConfig, link: LinkConfig) -> list[MemoryShape]:
         name="weights", width=TILE, depth=config.tiles * TILE // config.rows, granularity=1, count=config.rows)]}
     found = [
         *weights[config.weight_memory],
-        MemoryShape(name="operands", width=TILE * lanes, depth=config.operand_words, granularity=TILE,
+        MemoryShape(name="operands", width=TILE * lanes, depth=config.operand_words, granularity=config.rows,
                     count=2 * config.columns),
-        MemoryShape(name="ranks", width=config.rank_bits * lanes, depth=config.rank_words, count=config.columns),
+        MemoryShape(name="ranks", width=config.rank_bits * config.drain_rows * lanes,
+                    depth=config.rank_words // config.drain_rows, count=config.columns),
         MemoryShape(name="verdicts", width=verdict * lanes, depth=config.winner_words, granularity=verdict,
                     count=config.columns),
-        *(MemoryShape(name="replay", width=TILE, depth=depth, count=config.update_words)
+        *(MemoryShape(name="replay", width=TILE, depth=depth, granularity=config.rows, count=config.update_words)
           for depth in split_depths(config.replay_words)),
         MemoryShape(name="program", width=TILE, depth=config.program_words),
         MemoryShape(name="packets", width=8, depth=2 * link.buffer_bytes),
     ]
     if config.scan_ahead > 1:
         found.append(MemoryShape(name="rows", width=QueueLayout(config).size, depth=config.scan_ahead - 1))
-    if config.listed:
-        found.append(MemoryShape(name="samples", width=(MAX_BATCH - 1).bit_length() + 9, depth=2 * MAX_BATCH))
+    if config.chained:
+        found += [MemoryShape(name="heads", width=LinkLayout.size + 1, depth=1 << MEMBER_BITS),
+                  MemoryShape(name="links", width=LinkLayout.size + 1, depth=2 * MAX_BATCH)]
     if config.counter_memory == "block":
         found += [MemoryShape(name="counters", width=config.group_lanes * config.counter_bits, depth=depth,
                               count=config.update_groups) for depth in split_depths(config.counter_words)]

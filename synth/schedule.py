@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..hw.config import TILE, ArrayConfig
+from ..hw.config import ArrayConfig
 from ..hw.program import BUFFERED, LAYER, LOADER, PHASE, SLOT, Field, Program, compile_network, positions
 from ..hw.timing import Timing
 from ..model.config import MAX_BATCH, RANK_BITS, NetworkConfig
@@ -259,14 +259,14 @@ class _Walk:
     def _jobs(self, run: "_Run", phase: dict[str, int], kind: str) -> None:
         """All jobs of a phase."""
         timing, array = self.timing, self.array
-        words, aux = phase["words"] + 1, phase["keep_value"] + phase["keep_gate"]
-        least = timing.job_start + words + aux
-        length = max(least, phase["pace"] + 3)
+        words, start, length = phase["words"] + 1, timing.job_start(phase), timing.job(phase)
         blocks = list(range(phase["blocks"] + 1))
         parts = [blocks[first:first + phase["part"] + 1] for first in blocks[::phase["part"] + 1]]
         begin = work_begin = run.now
+        run.now += 1  # before the first words
+        run.causes["job"] += 1
         for part in parts:
-            for block in part * (self.passes * timing.job_halves):
+            for block in part * self.passes:
                 free = self._free(phase, block, run.now)
                 if free > run.now:
                     run.causes["updates"] += free - run.now
@@ -274,20 +274,23 @@ class _Walk:
                     run.now = work_begin = free
                 run.now += length
                 run.causes["words"] += words
-                run.causes["job"] += timing.job_start + aux
-                run.causes["pace"] += length - least
+                run.causes["job"] += start
+                run.causes["pace"] += length - start - words
             if phase["end"]:
-                self.voted |= dict.fromkeys(part, run.now + timing.sums + TILE + timing.votes)
+                self.voted |= dict.fromkeys(part, run.now + timing.sums + phase["pace"] + 2 + timing.votes)
+        # Behind the last words the phase ends.
+        run.now -= length - words
+        run.causes["job"] -= start
+        run.causes["pace"] -= length - start - words
         self.busy[kind].append((work_begin, run.now))
         # Signs, gates and verdicts take the port that the loader writes by; signs on their way to the replay memory
         # take its.
-        job = length * timing.job_halves
-        verdicts = phase["classify"] + (phase["select"] and max(1, TILE // (phase["group"] + 1)))
+        verdicts = phase["classify"] + (phase["select"] and max(1, array.rows // (phase["group"] + 1)))
         writes = phase["write_value"] + phase["write_gate"] + verdicts
         copies = array.columns * min(2, array.lanes) if array.columns > 1 else array.lanes
         signs = copies - 1 if phase["replay"] else 0
         run.writing.append((begin, run.now, {
-            "inputs": min(0.9, (writes + signs) / job), "targets": min(0.9, writes / job)}))
+            "inputs": min(0.9, (writes + signs) / length), "targets": min(0.9, writes / length)}))
 
     def _free(self, phase: dict[str, int], block: int, now: float) -> float:
         """When the last batch's updates let the phase begin with a block, from `now` on."""
@@ -296,7 +299,7 @@ class _Walk:
         return max(now, self.block_free[phase["follows"] - 1][block])
 
     def _leave(self, run: "_Run", phase: dict[str, int]) -> float:
-        """From a phase's last job to the next phase's first; returns when the array is no longer at work in it."""
+        """From a phase's last word to the next phase's first; returns when the array is no longer at work in it."""
         timing, jobs_end = self.timing, run.now
         empty = jobs_end + timing.flush
         if phase["end"] or (phase["end_infer"] and not self.learn):
@@ -311,7 +314,8 @@ class _Walk:
             return empty
         # The next record is read while the last sums come out; a single pass's must all be there.
         sums = jobs_end + timing.handover if self.passes > 1 else empty
-        end = max(sums, jobs_end + timing.record(PHASE))
+        aux = phase["keep_value"] + phase["keep_gate"]
+        end = max(sums, jobs_end + aux + timing.record(PHASE))
         run.swap = empty - timing.settling
         run.now = end + timing.phase_start
         run.causes["drain"] += sums - jobs_end
@@ -327,9 +331,9 @@ class _Walk:
     def _results(self, number: int, classified: float) -> None:
         timing, array = self.timing, self.array
         asks = -(-self.batch // array.lanes)
-        start = classified + 1 + (0 if array.listed else array.passes)
+        start = classified + 1 + (0 if array.chained else array.passes)
         self.results_end = start + asks * timing.ask + self.batch + 1
-        if array.listed:
+        if array.chained:
             self.results_end += MAX_BATCH - self.batch
         self.busy["results"].append((classified, self.results_end))
         self.spans.append(Span(unit="results", name="results", begin=classified, end=self.results_end, batch=number))
@@ -337,42 +341,38 @@ class _Walk:
     def _update(self, number: int, classified: float, array_end: float) -> None:
         """The updates of a batch whose logits are there at `classified`, and whose votes end at `array_end`."""
         timing, array = self.timing, self.array
-        known = self.results_end if array.listed else classified + timing.triggers
+        known = self.results_end if array.chained else classified + timing.triggers
         now = max(known, self.update_end)
         self.update_begin = classified
         self.block_free = []
-        for record, counts in zip(self.layers, self.layer_samples, strict=True):
+        for layer, (record, counts) in enumerate(zip(self.layers, self.layer_samples, strict=True)):
             begin, blocks = now, []
             now += timing.record(LAYER) + timing.layer_start
             words, copied = record["words"] + 1, array.weight_memory == "copied" and record["copy"] != 0
-            asked, free, take, written = now, now, now, now
-            # When the rows that the search has under way leave it.
-            leaving: list[float] = []
+            search = (_GroupSearch if array.chained else _RowSearch)(self, layer, now, array_end)
+            free, take, written = now, now, now
             for row, samples in enumerate(counts):
-                start = asked
-                if len(leaving) >= array.scan_ahead:
-                    start = max(start, heapq.heappop(leaving) + 1)
-                if start < array_end:
-                    start = max(start, self.voted.get(row // TILE, array_end))
-                asked = start + array.passes
+                ready = search.ready(row, samples)
                 if not samples:
-                    heapq.heappush(leaving, asked - 1 + timing.dropped)
                     continue
-                ready = asked - 1 + timing.found
                 word = timing.word(samples, copied=copied)
                 before, take = take, max(ready, free)
-                heapq.heappush(leaving, max(ready - 1, before + 1) if timing.waiting else take)
+                search.taken(take, before)
                 over = take + words * word
                 free, written = max(over + timing.row_gap, take + timing.row_least), over + timing.row_end
                 # With its first word, the blocks before its own are known to be complete.
-                blocks += [take + word + timing.row_end + 1] * (row // TILE - len(blocks))
-            now = max(written, asked - 1 + timing.dropped)
-            blocks += [now] * (len(counts) // TILE + 1 - len(blocks))
+                blocks += [take + word + timing.row_end + 1] * (row // array.rows - len(blocks))
+            now = max(written, search.over)
+            blocks += [now] * (len(counts) // array.rows + 1 - len(blocks))
             self.block_free.append(blocks)
             name = f"update {len(self.block_free)}"
             self.spans.append(Span(unit="updater", name=name, begin=begin, end=now, batch=number))
         self.update_end = now
         self.busy["update"].append((classified, now))
+
+    def when_voted(self, row: int, now: float, array_end: float) -> float:
+        """When the updates may ask for a row, from `now` on, of a batch whose votes end at `array_end`."""
+        return max(now, self.voted.get(row // self.array.rows, array_end)) if now < array_end else now
 
     def _load(self, number: int, begin: float, writing: list) -> float:
         """When all samples are in that begin to be loaded at `begin`, while the array writes as `writing` says."""
@@ -387,3 +387,52 @@ class _Walk:
                 now += (inputs / (1 - taken["inputs"]) + targets / (1 - taken["targets"]) + timing.load_sample)
         self.spans.append(Span(unit="loader", name="load", begin=begin, end=now, batch=number))
         return now
+
+
+class _RowSearch:
+    """The search for rows to update, row by row, from `now` on; `over` when it is known that there are no more."""
+
+    def __init__(self, walk: _Walk, layer: int, now: float, array_end: float):
+        self.walk, self.array_end = walk, array_end
+        self.over = self.asked = now
+        # When the rows that are under way leave the search.
+        self.leaving: list[float] = []
+
+    def ready(self, row: int, samples: int) -> float:
+        """When the row is known; to be asked in order."""
+        array, timing = self.walk.array, self.walk.timing
+        start = self.asked
+        if len(self.leaving) >= array.scan_ahead:
+            start = max(start, heapq.heappop(self.leaving) + 1)
+        start = self.walk.when_voted(row, start, self.array_end)
+        self.asked = start + array.passes
+        self.over = self.asked - 1 + timing.dropped
+        self.known = self.asked - 1 + timing.found
+        if not samples:
+            heapq.heappush(self.leaving, self.over)
+        return self.known
+
+    def taken(self, take: float, before: float) -> None:
+        """The row asked for last is taken, and the one before that was."""
+        waiting = self.walk.timing.waiting
+        heapq.heappush(self.leaving, max(self.known - 1, before + 1) if waiting else take)
+
+
+class _GroupSearch:
+    """The same, group by group."""
+
+    def __init__(self, walk: _Walk, layer: int, now: float, array_end: float):
+        self.walk, self.array_end, self.group = walk, array_end, walk.network.groups[layer]
+        self.over = self.last = now
+
+    def ready(self, row: int, samples: int) -> float:
+        array, timing = self.walk.array, self.walk.timing
+        known = self.last + timing.visit
+        if row % self.group == 0:
+            begin = self.walk.when_voted(row, self.last, self.array_end)
+            known = begin + array.passes + timing.gather
+        self.over = self.last = known
+        return known
+
+    def taken(self, take: float, before: float) -> None:
+        self.over = self.last = take

@@ -16,6 +16,7 @@ from bitprop.hw.config import ArrayConfig
 from bitprop.hw.core import Core
 from bitprop.hw.counters import CounterStep
 from bitprop.hw.element import ProcessingElement
+from bitprop.hw.group_scan import GroupScan
 from bitprop.hw.program import LOADER
 from bitprop.hw.records import RecordReader
 from bitprop.hw.replay import ReplayMemory
@@ -26,12 +27,15 @@ from bitprop.hw.trigger import Trigger
 from bitprop.hw.weights import WeightMemory
 from bitprop.hw.winners import WinnerSelect
 from bitprop.model.config import NetworkConfig
-from bitprop.sim.runner import BenchError, run_bench
+from bitprop.sim.runner import BenchError, array_cells, run_bench
 
 CORE = {"lanes": 1, "update_lanes": 8, "counter_bits": 5, "tiles": 32, "operand_words": 1024, "replay_words": 640,
         "rank_words": 2048, "winner_words": 1024, "counter_words": 512, "fan_in": 127, "statistic_width": 16}
 WIDE = CORE | {"columns": 2, "lanes": 2, "update_lanes": 64, "load_words": 2, "scan_ahead": 2, "pipelined": True}
 """Two groups of update lanes, and samples loaded two words at a time."""
+SHORT = CORE | {"rows": 8, "tiles": 48, "weight_memory": "copied", "counter_memory": "spram"}
+"""Rows leave by pairs, weights lie there twice, and the counters' memory has one port."""
+CORES = {"core": CORE, "wide": WIDE, "short": SHORT}
 NETWORKS = [
     NetworkConfig(layers=(40, 35, 21), classes=5, counter_bits=5, margin=30, gates=(0, 9), groups=(16, 7),
                   rank_shifts=(0, 0), reinforcement=4, seed=1),
@@ -48,9 +52,11 @@ UNITS = {
     "trigger": (Trigger, {"fan_in": 200}, "triggers"),
     "counter": (CounterStep, {"counter_bits": 5}, "counter_step"),
     "weights": (WeightMemory, {"tiles": 32, "update_lanes": 64}, "weights"),
+    "copied": (WeightMemory, {"tiles": 128, "update_lanes": 8, "rows": 8, "weight_memory": "copied"}, "weights"),
     "results": (Results, {"lanes": 3}, "results"),
     "samples": (Samples, {"lanes": 1}, "samples"),
     "scan": (RowScan, {"lanes": 3, "scan_ahead": 2, "winner_words": 4096}, "scan"),
+    "group_scan": (GroupScan, {"lanes": 1, "winner_words": 4096}, "scan"),
     "record": (lambda config: RecordReader(config, LOADER), {}, "records"),
     "replay": (ReplayMemory, {"lanes": 3, "update_lanes": 32, "replay_words": 160}, "replay"),
 }
@@ -88,21 +94,32 @@ MUTANTS = {
     "trigger beyond the batch": Mutant("results", " & (C(sample) < places)", "", "results"),
     "off-by-one group": Mutant("scan", "member == self.group", "member == self.group + 1", "scan"),
     "untriggered samples update": Mutant("scan", "mask & self.triggered", "mask", "scan"),
-    "winners looked for before the votes": Mutant("scan", "(~self.voting | (row[4:] < self.voted))", "1", "scan"),
+    "winners looked for before the votes": Mutant(
+        "scan", "(~self.voting | (row[in_block:] < self.voted))", "1", "scan"),
     "winners of blocks in one place": Mutant("sequencer", "draining.verdict + job.part", "draining.verdict", "core"),
     "always the first buffer": Mutant("records", "word[15] & self.parity", "0", "record"),
     "samples beyond the batch kept": Mutant("replay", "~place.sample[5]", "1", "replay"),
-    "gate ignored": Mutant("lane", "aux_gate[0] & opinion", "opinion", "core"),
+    "gate ignored": Mutant("lane", "aux_gate[row] & opinion", "opinion", "core"),
     "gate at less, not at most": Mutant("lane", "phase.gate < magnitude", "magnitude >= phase.gate", "core"),
     "zero vote as +1": Mutant("lane", "~(phase.backward & zero)", "1", "core"),
     "rank not saturated": Mutant("lane", "Mux(shifted >= rank_top, rank_top - 1, shifted)", "shifted", "core"),
-    "reinforcement turns the other way": Mutant("scan", "Mux(last, MAX_BATCH - 2, -1)", "Mux(last, MAX_BATCH - 2, 1)",
-                                                "core"),
-    "last sample given twice": Mutant("samples", "place == row.count", "place > row.count", "samples"),
-    "samples of the row before": Mutant("samples", "Cat(place, row.half)", "Cat(place, ~row.half)", "core"),
-    "samples listed untriggered": Mutant("scan", "self.reply.match[0] & self.triggered[0]", "self.reply.match[0]",
-                                         "core"),
-    "triggers not in turn": Mutant("results", "Cat(triggered[1:], triggered[0])", "triggered", "core"),
+    "reinforcement turns the other way": Mutant("group_scan", "turn - 1", "turn + 1", "core"),
+    "chain not begun again": Mutant("samples", "begins.eq(link.last)", "begins.eq(0)", "samples"),
+    "samples of the row before": Mutant("samples", "Cat(link.sample, row.half)", "Cat(link.sample, ~row.half)", "core"),
+    "samples chained untriggered": Mutant("group_scan", "winner.valid & self.triggered", "winner.valid", "group_scan"),
+    "head read while it is written": Mutant(
+        "group_scan", "registered(m, wins & (place == winner.member))", "0", "group_scan"),
+    "chains of the row in work written over": Mutant("group_scan", "half ^ (used | taken)", "half", "core"),
+    "triggers not in turn": Mutant("results", "triggered.rotate_left(1)", "triggered", "core"),
+    "second of a pair never wins": Mutant("lane", "wrongs[1] & (~wrongs[0] | (ranks[1] < ranks[0]))", "0", "short"),
+    "tie to the second of a pair": Mutant("lane", "ranks[1] < ranks[0]", "ranks[1] <= ranks[0]", "short"),
+    "winner by the place of its pair": Mutant("lane", "| (second & stage[2].counts[0])", "", "short"),
+    "pairs of two groups": Mutant("sequencer", "(~draining.select | draining.group[0])", "1", "short"),
+    "row beyond the layer": Mutant("sequencer", "~(last_pair & ~draining.last_rows[0])", "1", "short"),
+    "block written to the whole word": Mutant("column", "write.host | (write.block == block)", "1", "short"),
+    "mask of another network": Mutant("column", "(control.phase.tail | ~tail.replicate(TILE))", "0xFFFF", "short"),
+    "word read ahead stepped": Mutant("counters", "self.hosted | self.load", "self.hosted", "short"),
+    "signs of the next word copied": Mutant("weights", "Cat(held, held)", "Cat(self.signs, self.signs)", "copied"),
     "padding counted as saturated": Mutant("counters", "lane < self.tail", "lane <= self.tail", "core"),
     "array does not wait for the updater": Mutant(
         "sequencer", "free | (follows & (block < self.update_block))", "1", "core"),
@@ -112,7 +129,8 @@ MUTANTS = {
     "blocks of a part are their own": Mutant("sequencer", "block & ~phase.part", "block", "core"),
     "winners of half a part": Mutant("sequencer", "last_pass & last_of_part", "last_pass", "wide"),
     "one block given free too many": Mutant(
-        "updater", "self.block.eq(stage_place[final].row[4:]", "self.block.eq(stage_place[final].row[4:] + 1", "wide"),
+        "updater", "self.block.eq(stage_place[final].row[ceil_log2(config.rows):]",
+        "self.block.eq(1 + stage_place[final].row[ceil_log2(config.rows):]", "wide"),
     "groups of update lanes at once": Mutant(
         "counters", "registered(m, signal) for signal in (read_address", "signal for signal in (read_address", "wide"),
     "first word of a pair twice": Mutant("column", "write.data[TILE:]", "write.data[:TILE]", "wide"),
@@ -122,15 +140,17 @@ MUTANTS = {
 
 
 def run(bench: str, name: str) -> None:
-    if bench in ("core", "wide"):
-        array = CORE if bench == "core" else WIDE
-        run_bench(Core(ArrayConfig(**array)), "bitprop.sim.bench_core", tests=1, name=name, timeout=120, parameters={
+    if bench in CORES:
+        config = ArrayConfig(**(array := CORES[bench]))
+        sources = array_cells(config)
+        run_bench(Core(config), "bitprop.sim.bench_core", tests=1, name=name, sources=sources, timeout=120, parameters={
             "array": array, "networks": [network.to_dict() for network in NETWORKS], "batches": [32, 9, 32, 5, 32],
             "spread": 16, "check_every": 5})
         return
     unit, array, testcase = UNITS[bench]
-    run_bench(unit(ArrayConfig(**array)), "bitprop.sim.bench_units", tests=1, name=name, testcase=testcase,
-              timeout=120, parameters={"array": array, "record": "loader"})
+    config = ArrayConfig(**array)
+    run_bench(unit(config), "bitprop.sim.bench_units", tests=1, name=name, testcase=testcase, timeout=120,
+              sources=array_cells(config), parameters={"array": array, "record": "loader"})
 
 
 def mutate(monkeypatch, mutant: Mutant) -> None:
@@ -147,7 +167,7 @@ def mutate(monkeypatch, mutant: Mutant) -> None:
     exec(compile(source, f"mutant of {mutant.module}", "exec"), vars(changed))
     for name, part in vars(changed).items():
         if isinstance(part, type) and issubclass(part, wiring.Component) and part.__module__ == spec.name:
-            for method in ("elaborate", "_multiplexed", "_copied", "_from_mask", "_from_list"):
+            for method in ("elaborate", "_multiplexed", "_copied", "_from_mask", "_from_chain"):
                 if method in vars(part):
                     monkeypatch.setattr(getattr(original, name), method, vars(part)[method])
 

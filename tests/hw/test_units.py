@@ -4,6 +4,7 @@ import pytest
 from bitprop.hw.config import ArrayConfig
 from bitprop.hw.counters import CounterStep
 from bitprop.hw.element import ProcessingElement
+from bitprop.hw.group_scan import GroupScan
 from bitprop.hw.program import LAYER, LOADER, PHASE, CapacityError, compile_network
 from bitprop.hw.records import ProgramMemory, RecordReader
 from bitprop.hw.replay import ReplayMemory
@@ -111,10 +112,14 @@ def test_samples(array):
     run(Samples(ArrayConfig(**array)), "samples", array)
 
 
+@pytest.mark.parametrize("array", [{"fan_in": 255}, {"rows": 8}], ids=str)
+def test_group_scan(array):
+    array = {"lanes": 1, "winner_words": 4096, **array}
+    run(GroupScan(ArrayConfig(**array)), "scan", array)
+
+
 @pytest.mark.parametrize("array", [
-    {"lanes": 1, "fan_in": 255}, {"lanes": 2}, {"lanes": 3, "scan_ahead": 2},
-    {"columns": 3, "lanes": 2, "scan_ahead": 4},
-], ids=str)
+    {"lanes": 2}, {"lanes": 3, "scan_ahead": 2}, {"columns": 3, "lanes": 2, "scan_ahead": 4}], ids=str)
 def test_scan(array):
     array = {"winner_words": 4096, **array}
     run(RowScan(ArrayConfig(**array)), "scan", array)
