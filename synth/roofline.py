@@ -89,12 +89,11 @@ def find_roofline(program: Program, link: LinkConfig, *, batch: int = MAX_BATCH,
     passes = -(-batch // array.samples)
     phases = program_phases(program, learn=learn)
     layers = program_layers(program)
-    parts = TILE // array.rows
-    words = [-(-width // TILE) for width in network.layers]
+    blocks = sum(-(-width // array.rows) for width in network.layers[1:-1])
     row_words = [layer["words"] + 1 for layer in layers]
 
-    reads = sum((phase["words"] + 1) * (phase["blocks"] + 1) for phase in phases) * passes * parts
-    aside = sum((phase["keep_value"] + phase["keep_gate"]) * (phase["blocks"] + 1) for phase in phases) * passes * parts
+    reads = sum((phase["words"] + 1) * (phase["blocks"] + 1) for phase in phases) * passes
+    aside = sum((phase["keep_value"] + phase["keep_gate"]) * (phase["blocks"] + 1) for phase in phases) * passes
     writes = sum((phase["write_value"] + phase["write_gate"]) * (phase["blocks"] + 1) for phase in phases) * passes
     rows = [sum(1 for count in row_samples(network, layer, triggered) if count) for layer in range(network.depth)]
     steps = sum(triggered * network.layers[layer + 1] / network.groups[layer] * sum(row_chances(network, layer))
@@ -104,13 +103,13 @@ def find_roofline(program: Program, link: LinkConfig, *, batch: int = MAX_BATCH,
         "weights": reads,
         "operands": max(reads + aside, writes),
         "counters": accesses * (2 if array.counter_memory == "spram" else 1),
-        "replay": max(steps, batch * (program.sample_beats - 1 + sum(words[1:-1]))),
+        "replay": max(steps, batch * (program.sample_beats - 1 + blocks)),
     }
     return Roofline(
         lanes=bit_ops(network, learn=learn) / array.bit_ops,
         counters=triggered / batch * counter_updates(network) / array.update_lanes,
         ports={name: value / batch for name, value in ports.items()},
-        loader=program.sample_beats + words[-1],
+        loader=program.sample_beats - (-network.layers[-1] // TILE),
         link=line_bytes(program, link, batch) * BITS_A_BYTE * link.divisor / batch)
 
 

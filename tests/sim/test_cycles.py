@@ -92,7 +92,7 @@ def test_measured_cycles_are_shared_out(measured, number):
 
 
 @pytest.mark.parametrize("constant, changed", [
-    ("job_start", 2), ("load_sample", 20), ("flush", property(lambda timing: 100)),
+    ("job_start", lambda timing, phase: 3), ("load_sample", 20), ("flush", property(lambda timing: 100)),
     ("word", lambda timing, samples, *, copied: 2 * samples + 1)])
 def test_another_timing_would_be_seen(measured, monkeypatch, constant, changed):
     monkeypatch.setattr(Timing, constant, changed)
