@@ -148,7 +148,7 @@ def test_speed_command(monkeypatch):
 
 def test_speed_of_a_network_that_does_not_fit():
     result = CliRunner().invoke(app, ["bench", "--speed", "--board", "hx8k"])
-    assert result.exit_code == 1 and "has 64" in result.stderr
+    assert result.exit_code == 1 and "this array has 255" in result.stderr
 
 
 def test_what_the_readme_shows():
