@@ -10,17 +10,16 @@ beside those of the row in work.
 """
 
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from ..model.config import MAX_BATCH
-from .column import reply_layout
 from .config import MEMBER_BITS, ArrayConfig
 from .memory import registered
 from .samples import LinkLayout
-from .scan import PlaceLayout, RowLayout, walk_rows
+from .scan import search_members, walk_rows
 
 __all__ = ["GroupScan"]
 
@@ -28,63 +27,30 @@ __all__ = ["GroupScan"]
 class GroupScan(wiring.Component):
     """Scans the groups of a layer; the array has one sample.
 
+    Members are those of `RowScan`, but that nothing is asked by `member`, and:
+
     Members
     -------
-    start : In(1)
-        Scan the layer described by `rows` … `tile` (see `program.LAYER`), which must be still until done.
-    seek, skip : In(1)
-        For the host, while not busy: `found` is the layer's first row; is the next.
-    pause : In(1)
-        Ask nothing.
     voting, voted : In
         While `voting`, only the groups that begin in the blocks below `voted` have winners.
     triggered : In(1)
         The sample whose turn it is updates.
     rotate : Out(1)
         The turn is the next sample's, from the batch's last to its first: 32 times for each group.
-    busy : Out(1)
-        From the cycle after `start` until the last row has left `o`.
-    query, address : Out
-        What to ask of the columns.
-    reply : In
-        The answer, `config.reply_latency` cycles later.
     link, link_place, link_to, link_up : Out
         To the chains, for the sample and half `link_place`: what comes after it, if it is not the last; and whether it
         steps up.
-    found : Out(PlaceLayout)
-        The row that is being visited.
-    o : Out(stream of RowLayout)
-        Rows with at least one sample, ascending.
     """
 
     def __init__(self, config: ArrayConfig):
         self.config = config
-        super().__init__({
-            "start": In(1),
-            "rows": In(config.sum_width),
-            "group": In(MEMBER_BITS),
-            "verdict": In(range(config.verdict_offsets)),
-            "counter": In(range(config.counter_words)),
-            "words": In(range(config.row_words)),
-            "tile": In(range(config.tiles)),
-            "tile_block_step": In(range(config.tiles)),
-            "seek": In(1),
-            "skip": In(1),
-            "pause": In(1),
-            "voting": In(1),
-            "voted": In(config.block_width),
+        super().__init__(search_members(config) | {
             "triggered": In(1),
             "rotate": Out(1),
             "link": Out(1),
             "link_place": Out(range(2 * MAX_BATCH)),
             "link_to": Out(LinkLayout),
             "link_up": Out(1),
-            "busy": Out(1),
-            "query": Out(1),
-            "address": Out(range(config.winner_words)),
-            "reply": In(reply_layout(config)),
-            "found": Out(PlaceLayout(config)),
-            "o": Out(stream.Signature(RowLayout(config))),
         })
 
     def elaborate(self, platform):

@@ -17,7 +17,7 @@ from .config import MEMBER_BITS, TILE, ArrayConfig
 from .memory import registered
 from .samples import SampleLayout, part_first
 
-__all__ = ["PlaceLayout", "QueueLayout", "RowLayout", "RowScan", "walk_rows"]
+__all__ = ["PlaceLayout", "QueueLayout", "RowLayout", "RowScan", "search_members", "walk_rows"]
 
 
 def PlaceLayout(config: ArrayConfig) -> data.StructLayout:
@@ -34,6 +34,31 @@ def RowLayout(config: ArrayConfig) -> data.StructLayout:
 def QueueLayout(config: ArrayConfig) -> data.StructLayout:
     """A row that was found and waits: the mask of the samples that update it, and those that step up."""
     return data.StructLayout({"wins": MAX_BATCH, "up": MAX_BATCH, "place": PlaceLayout(config)})
+
+
+def search_members(config: ArrayConfig) -> dict:
+    """Members that every search for rows has; see `RowScan`."""
+    return {
+        "start": In(1),
+        "rows": In(config.sum_width),
+        "group": In(MEMBER_BITS),
+        "verdict": In(range(config.verdict_offsets)),
+        "counter": In(range(config.counter_words)),
+        "words": In(range(config.row_words)),
+        "tile": In(range(config.tiles)),
+        "tile_block_step": In(range(config.tiles)),
+        "seek": In(1),
+        "skip": In(1),
+        "pause": In(1),
+        "voting": In(1),
+        "voted": In(config.block_width),
+        "busy": Out(1),
+        "query": Out(1),
+        "address": Out(range(config.winner_words)),
+        "reply": In(reply_layout(config)),
+        "found": Out(PlaceLayout(config)),
+        "o": Out(stream.Signature(RowLayout(config))),
+    }
 
 
 def walk_rows(m: Module, scan: wiring.Component, advance) -> None:
@@ -76,29 +101,7 @@ class RowScan(wiring.Component):
 
     def __init__(self, config: ArrayConfig):
         self.config = config
-        super().__init__({
-            "start": In(1),
-            "rows": In(config.sum_width),
-            "group": In(MEMBER_BITS),
-            "verdict": In(range(config.verdict_offsets)),
-            "counter": In(range(config.counter_words)),
-            "words": In(range(config.row_words)),
-            "tile": In(range(config.tiles)),
-            "tile_block_step": In(range(config.tiles)),
-            "seek": In(1),
-            "skip": In(1),
-            "pause": In(1),
-            "voting": In(1),
-            "voted": In(config.block_width),
-            "triggered": In(MAX_BATCH),
-            "busy": Out(1),
-            "query": Out(1),
-            "address": Out(range(config.winner_words)),
-            "member": Out(MEMBER_BITS),
-            "reply": In(reply_layout(config)),
-            "found": Out(PlaceLayout(config)),
-            "o": Out(stream.Signature(RowLayout(config))),
-        })
+        super().__init__(search_members(config) | {"triggered": In(MAX_BATCH), "member": Out(MEMBER_BITS)})
 
     def elaborate(self, platform):
         m = Module()

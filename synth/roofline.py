@@ -4,6 +4,7 @@ Each bound is what one part would take if all others were ready whenever it aske
 the roofline; the line to the host is told apart, because a UART is slower than everything else.
 """
 
+import math
 from dataclasses import dataclass
 
 from ..hw.config import TILE
@@ -109,7 +110,7 @@ def find_roofline(program: Program, link: LinkConfig, *, batch: int = MAX_BATCH,
         lanes=bit_ops(network, learn=learn) / array.bit_ops,
         counters=triggered / batch * counter_updates(network) / array.update_lanes,
         ports={name: value / batch for name, value in ports.items()},
-        loader=program.sample_beats - (-network.layers[-1] // TILE),
+        loader=program.sample_beats + math.ceil(network.layers[-1] / TILE),
         link=line_bytes(program, link, batch) * BITS_A_BYTE * link.divisor / batch)
 
 

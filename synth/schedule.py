@@ -423,16 +423,15 @@ class _GroupSearch:
 
     def __init__(self, walk: _Walk, layer: int, now: float, array_end: float):
         self.walk, self.array_end, self.group = walk, array_end, walk.network.groups[layer]
-        self.over = self.last = now
+        self.over = now
 
     def ready(self, row: int, samples: int) -> float:
         array, timing = self.walk.array, self.walk.timing
-        known = self.last + timing.visit
+        last, self.over = self.over, self.over + timing.visit
         if row % self.group == 0:
-            begin = self.walk.when_voted(row, self.last, self.array_end)
-            known = begin + array.passes + timing.gather
-        self.over = self.last = known
-        return known
+            begin = self.walk.when_voted(row, last, self.array_end)
+            self.over = begin + array.passes + timing.gather
+        return self.over
 
     def taken(self, take: float, before: float) -> None:
-        self.over = self.last = take
+        self.over = take
