@@ -14,7 +14,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from .config import MEMBER_BITS, TILE, ArrayConfig
+from .config import INPUT_WORDS, MEMBER_BITS, TILE, ArrayConfig
 from .element import ProcessingElement
 from .lane import Lane, PhaseLayout, drain_layout
 from .memory import registered
@@ -30,7 +30,8 @@ def control_layout(config: ArrayConfig) -> data.StructLayout:
     issue
         Read pair `address` of the operand memory, for the tile that enters `read_latency + 1` cycles later. `odd` takes
         the pair's second word for value; `paired` takes the first for value and the second for mask; else the mask is
-        all ones. `tail` leaves of the mask what is in `phase.tail`. `compute`, `last`: see `ProcessingElement`.
+        all ones. With `input` the address is one of the memory of inputs, whose word is the value. `tail` leaves of the
+        mask what is in `phase.tail`. `compute`, `last`: see `ProcessingElement`.
         `aux_value` and `aux_gate` keep what was read (value; mask), of it what belongs to the tile's block `block`, for
         the lanes.
     drain
@@ -47,10 +48,14 @@ def control_layout(config: ArrayConfig) -> data.StructLayout:
         See `lane.PhaseLayout`.
     """
     column = range(max(2, config.columns))
+    pairs = config.operand_words
+    if config.inputs_apart:
+        pairs = max(pairs, config.passes * INPUT_WORDS // 2)
     return data.StructLayout({
         "issue": data.StructLayout({
-            "address": range(config.operand_words), "odd": 1, "paired": 1, "tail": 1,
-            "compute": 1, "last": 1, "aux_value": 1, "aux_gate": 1, "block": range(config.tile_blocks)}),
+            "address": range(pairs), "odd": 1, "paired": 1, "tail": 1,
+            "compute": 1, "last": 1, "aux_value": 1, "aux_gate": 1, "block": range(config.tile_blocks)}
+            | ({"input": 1} if config.inputs_apart else {})),
         "drain": drain_layout(config),
         "write": data.StructLayout({
             "value": 1, "copy": 1, "gate": 1, "host": 1, "label": 1, "odd": 1, "pair": 1,
@@ -88,6 +93,8 @@ class Column(wiring.Component):
         one sample, they are that register's input.
     i_reply, o_reply : In, Out(reply_layout)
         `o_reply` answers the query of two cycles ago; `i_reply` is the western neighbour's.
+    input : In(16)
+        A word of the memory of inputs, with those of the operand memory. Only where inputs lie apart.
     """
 
     def __init__(self, config: ArrayConfig, index: int):
@@ -99,7 +106,7 @@ class Column(wiring.Component):
             "i_signs": In(signs_layout(config)), "o_signs": Out(signs_layout(config)),
             "i_arrive": In(1), "o_arrive": Out(1),
             "i_reply": In(reply_layout(config)), "o_reply": Out(reply_layout(config)),
-        })
+        } | ({"input": In(TILE)} if config.inputs_apart else {}))
 
     def elaborate(self, platform):
         m = Module()
@@ -147,13 +154,17 @@ class Column(wiring.Component):
                     issue.block)
         for _ in range(config.read_latency):
             flags = registered(m, flags)
+        from_inputs = registered(m, issue.input) if config.inputs_apart else None
         odd, paired, tail, compute, last, keep_value, keep_gate, *block = flags
         m.d.sync += [element.compute.eq(compute), element.last.eq(last)]
         keep_value, keep_gate, block = registered(m, keep_value), registered(m, keep_gate), registered(m, Cat(block))
         for number, unit in enumerate(lane):
             even_word, odd_word = (bank.word_select(number, TILE) for bank in banks)
+            value = Mux(odd, odd_word, even_word)
+            if config.inputs_apart:
+                value = Mux(from_inputs, self.input, value)
             m.d.sync += [
-                element.value[number].eq(Mux(odd, odd_word, even_word)),
+                element.value[number].eq(value),
                 # Where a word ends in the middle, what lies behind is of another network.
                 element.mask[number].eq(
                     (odd_word | ~paired.replicate(TILE)) & (control.phase.tail | ~tail.replicate(TILE))),

@@ -5,13 +5,16 @@ from dataclasses import asdict, dataclass
 
 from ..model.config import MAX_BATCH, RANK_BITS
 
-__all__ = ["MEMBER_BITS", "TILE", "UPDATE_GROUP", "ArrayConfig"]
+__all__ = ["INPUT_WORDS", "MEMBER_BITS", "TILE", "UPDATE_GROUP", "ArrayConfig"]
 
 TILE = 16
 """Side of a weight tile: neurons a column works on at once, and bits of an operand word."""
 
 MEMBER_BITS = 6
 """Bits of a neuron's place in its group, and of a class: groups and classes go up to 64."""
+
+INPUT_WORDS = 64
+"""Words of a sample that the memory of inputs has room for, where they lie apart."""
 
 UPDATE_GROUP = 32
 """Update lanes that share their control; the next such group follows a cycle behind, so that no net grows with U."""
@@ -29,7 +32,7 @@ class ArrayConfig:
         Samples that one processing element works on at once; at most 2 where there are several columns. The array
         works on `columns · lanes` samples.
     rows
-        Rows of a processing element, which are the array's blocks: 16, or 8, of which two leave it in a cycle.
+        Rows of a processing element, which are the array's blocks: 16 or 8.
     update_lanes
         U: counters updated per cycle; 8, or a multiple of 16 by a power of two up to 256.
     counter_bits
@@ -44,8 +47,8 @@ class ArrayConfig:
     pipelined
         Registers behind the memories, and more on long ways, for families whose block RAM is slow against the rest.
     replay_words
-        Depth of the replay memory, in words of max(16, U) bits: two batches' inputs and hidden activations,
-        for the updates.
+        Depth of the replay memory, in words of max(16, U) bits: two batches' inputs, unless they lie apart, and hidden
+        activations, for the updates.
     rank_words
         Depth of a lane's rank memory: hidden neurons below the last layer times passes.
     winner_words
@@ -56,7 +59,9 @@ class ArrayConfig:
         "multiplexed": a tile is read as it lies or transposed. "copied": layers above the first lie there twice, once
         transposed, which takes less logic where single bits can be written, as in the block RAM of the iCE40.
     counter_memory
-        "block", or "spram" for the single-ported memory of the iCE40 UltraPlus.
+        "block", or "spram" for the single-ported memory of the iCE40 UltraPlus. "spram_with_inputs": inputs lie there
+        as well, once for the array, which reads them when the updates do not; else they are in the operand memory, for
+        the array, and again in the replay memory, for the updates. For arrays of one sample.
     program_words
         Depth of the program memory: the records of the sequencer and the prototypes.
     scan_ahead
@@ -119,13 +124,21 @@ class ArrayConfig:
         if self.weight_memory == "copied" and (self.update_lanes != 8 or self.pipelined):
             raise ValueError('weight_memory "copied" needs update_lanes=8 and pipelined=False, not '
                              f"{self.update_lanes} and {self.pipelined}")
-        if self.counter_memory not in ("block", "spram"):
-            raise ValueError(f'counter_memory must be "block" or "spram", not {self.counter_memory!r}')
-        if self.counter_memory == "spram" and self.pipelined:
-            raise ValueError('counter_memory "spram" needs pipelined=False, not True: it has no registers')
-        if self.counter_memory == "spram" and self.update_lanes * self.counter_bits > 64:
-            raise ValueError("counter_memory \"spram\" is 64 bits wide, not "
+        if self.counter_memory not in ("block", "spram", "spram_with_inputs"):
+            raise ValueError('counter_memory must be "block", "spram" or "spram_with_inputs", not '
+                             f"{self.counter_memory!r}")
+        if self.single_port and self.pipelined:
+            raise ValueError(f'counter_memory "{self.counter_memory}" needs pipelined=False, not True: it has no '
+                             "registers")
+        width = 48 if self.inputs_apart else 64
+        if self.single_port and self.update_lanes * self.counter_bits > width:
+            raise ValueError(f'counter_memory "{self.counter_memory}" is {width} bits wide, not '
                              f"{self.update_lanes} counters of {self.counter_bits} bits")
+        if self.inputs_apart and self.samples > 1:
+            raise ValueError(f'counter_memory "spram_with_inputs" needs an array of one sample, not {self.samples}')
+        if self.inputs_apart and self.fan_in >= INPUT_WORDS * TILE:
+            raise ValueError('counter_memory "spram_with_inputs" needs fan_in below '
+                             f"{INPUT_WORDS * TILE}, not {self.fan_in}")
         if self.chained and self.scan_ahead > 1:
             # There are chains for the rows of one group, and for the row in work.
             raise ValueError(f"scan_ahead must be 1 where the array has one sample, not {self.scan_ahead}")
@@ -151,6 +164,22 @@ class ArrayConfig:
         return self.samples == 1
 
     @property
+    def word_rows(self) -> int:
+        """Rows of a column that a word of the weight memory "copied" has: a tile's, of which the elements may read the
+        half, or a block's, of two columns, where that takes fewer block RAMs."""
+        return TILE if self.tiles > 128 else self.rows
+
+    @property
+    def single_port(self) -> bool:
+        """Whether a read of the counter memory and a write exclude one another."""
+        return self.counter_memory != "block"
+
+    @property
+    def inputs_apart(self) -> bool:
+        """Whether the inputs have a memory of their own."""
+        return self.counter_memory == "spram_with_inputs"
+
+    @property
     def sum_width(self) -> int:
         """Bits of a popcount total, 0 … fan_in."""
         return self.fan_in.bit_length()
@@ -172,8 +201,8 @@ class ArrayConfig:
 
     @property
     def drain_rows(self) -> int:
-        """Rows whose sums leave a processing element in a cycle."""
-        return 1 if self.rows == TILE else 2
+        """Rows whose sums leave a processing element in a cycle: 2 also where one sample would wait for single ones."""
+        return 2 if self.rows < TILE or self.samples == 1 else 1
 
     @property
     def update_words(self) -> int:

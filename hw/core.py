@@ -9,12 +9,13 @@
                               counters   ReplayMemory
 """
 
-from amaranth import ClockDomain, ClockSignal, DomainRenamer, Module, Mux, Signal
+from amaranth import Cat, ClockDomain, ClockSignal, DomainRenamer, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import flipped
 
 from .column import Column, control_layout
 from .config import ArrayConfig
+from .inputs import InputMemory
 from .loader import Loader
 from .ports import STATISTICS, CoreSignature
 from .records import ProgramMemory
@@ -94,7 +95,7 @@ class Core(wiring.Component):
             sequencer.results_busy.eq(results.busy),
             loader.taken.eq(run_taken),
             loader.running.eq(sequencer.running),
-            loader.overtaken.eq(overtaken),
+            loader.overtaken.eq(0 if config.inputs_apart else overtaken),
             results.start.eq(sequencer.classified),
             results.count.eq(count),
             results.offset.eq(sequencer.result_offset),
@@ -193,7 +194,7 @@ class Core(wiring.Component):
             replay.i_copy.eq(copy_place),
             replay.arrive.eq(columns[0].o_arrive),
             replay.signs.eq(columns[0].o_signs),
-            replay.write.eq(loader.replay & loader.ready),
+            replay.write.eq(0 if config.inputs_apart else loader.replay & loader.ready),
             replay.word.eq(loader.word),
             replay.part.eq(loader.part),
             replay.sample.eq(loader.sample),
@@ -201,8 +202,37 @@ class Core(wiring.Component):
             replay.read_word.eq(updater.read_word),
             replay.read_half.eq(updater.read_half),
             replay.read_sample.eq(updater.read_sample),
-            updater.activations.eq(replay.o),
         ]
+        if config.inputs_apart:
+            m.submodules.inputs = inputs = InputMemory(config)
+            issue = sequencer.control.issue
+            batch, update_batch = Signal(2), Signal(2)
+            with m.If(run_taken):
+                m.d.sync += batch.eq(loader.batch)
+            with m.If(learned):
+                m.d.sync += update_batch.eq(batch)
+            m.d.comb += [
+                updater.inputs_busy.eq(issue.input),
+                sequencer.rarely_read.eq(updater.rarely),
+                inputs.update_read.eq(updater.read),
+                inputs.update.sample.eq(updater.read_sample),
+                inputs.update.word.eq(updater.read_word),
+                inputs.update.batch.eq(update_batch),
+                inputs.half.eq(updater.read_half),
+                inputs.hidden.eq(replay.o),
+                inputs.inputs.eq(updater.slot == 1),
+                updater.activations.eq(inputs.activations),
+                inputs.read.eq(issue.input),
+                inputs.place.eq(Cat(issue.address[:config.pass_width], issue.odd, issue.address[config.pass_width:],
+                                    batch)),
+                loader.inputs_ready.eq(inputs.ready),
+                inputs.write.eq(loader.replay),
+                inputs.write_place.eq(Cat(loader.sample[:-1], loader.word[:len(inputs.place.word)], loader.batch)),
+                inputs.i.eq(self.i_sample.payload.data),
+                columns[0].input.eq(inputs.o),
+            ]
+        else:
+            m.d.comb += updater.activations.eq(replay.o)
 
         # Statistics.
         others = ~(self.idle | sequencer.forward | sequencer.backward)

@@ -200,7 +200,7 @@ class CounterMemory(wiring.Component):
     @property
     def single_port(self) -> bool:
         """Whether a read and a write exclude one another."""
-        return self.config.counter_memory == "spram"
+        return self.config.single_port
 
     def elaborate(self, platform):
         m = Module()

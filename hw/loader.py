@@ -35,13 +35,17 @@ class Loader(wiring.Component):
     replay : Out(1)
         Write the sample's words to the replay memory, at `word`, `part` and `sample`; in the same cycle as `operand`.
     ready : In(1)
-        All that is asked for is written.
+        All that is asked for is written; where inputs lie apart, all but these.
+    inputs_ready : In(1)
+        Where inputs lie apart: they are written.
     loaded : Out(1)
         There are samples, and all that came are where they belong; only then may they be `taken`.
     final_pass : Out
         The last pass of those that the samples loaded take.
     parity : Out(1)
         Of the batch being loaded.
+    batch : Out(2)
+        Its number, modulo four. Only where inputs lie apart.
     header : Out
         The fields of `program.LOADER`: what holds for the whole network. Those not buffered are still once read.
     """
@@ -76,7 +80,7 @@ class Loader(wiring.Component):
             "final_pass": Out(config.pass_width),
             "parity": Out(1),
             "header": Out(self._header),
-        })
+        } | ({"inputs_ready": In(1), "batch": Out(2)} if config.inputs_apart else {}))
 
     def elaborate(self, platform):
         m = Module()
@@ -127,22 +131,23 @@ class Loader(wiring.Component):
                 with m.If(~record.busy):
                     m.next = "inputs"
             with m.State("inputs"):
+                taken = Mux(sample_word.last, self.ready, self.inputs_ready) if config.inputs_apart else self.ready
                 m.d.comb += [
-                    self.operand.eq(self.i_sample.valid & ~sample_word.last),
-                    self.replay.eq(self.operand),
+                    self.operand.eq(0 if config.inputs_apart else self.i_sample.valid & ~sample_word.last),
+                    self.replay.eq(self.i_sample.valid & ~sample_word.last if config.inputs_apart else self.operand),
                     self.label.eq(self.i_sample.valid & sample_word.last),
                     self.odd.eq(word[0]),
                     self.pair.eq(config.load_words == 2),
                     self.data.eq(sample_word.data),
                     self.address.eq(Cat(self.final_pass, Mux(
                         sample_word.last, header.label, (header.inputs + (word >> 1))[:len(header.inputs)]))),
-                    self.i_sample.ready.eq(self.ready),
+                    self.i_sample.ready.eq(taken),
                 ]
                 # As if each word were the label: what matters is the last.
                 m.d.sync += [
                     target.eq(0), last_target.eq(header.target_words == 0),
                     fetch.eq(sample_word.data[:7] << header.prototype_shift), step.eq(header.prototypes)]
-                with m.If(self.i_sample.valid & self.ready):
+                with m.If(self.i_sample.valid & taken):
                     m.d.sync += word.eq(word + config.load_words)
                     with m.If(sample_word.last):
                         m.next = "fetch"
@@ -180,5 +185,7 @@ class Loader(wiring.Component):
                     following((lane == 0) & (column == 0))
             with m.State("taken"):
                 m.d.sync += self.parity.eq(~self.parity)
+                if config.inputs_apart:
+                    m.d.sync += self.batch.eq(self.batch + 1)
                 m.next = "empty"
         return m

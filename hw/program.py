@@ -260,13 +260,16 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
 
     # Replay: word by word, 32 samples each; twice, since the array begins a batch while the last is being updated.
     entries = [-(-count // array.update_words) for count in words[:-1]]
+    if array.inputs_apart:
+        entries[0] = 0
     replay = [sum(entries[:layer]) for layer in range(depth)]
     regions = sum(entries)
+    input_region = 0 if array.inputs_apart else BUFFERED
     _fits("replay_words", 2 * regions * MAX_BATCH, array.replay_words)
 
     # Frames of a pass.
     frames = 1 << array.pass_width
-    inputs_pairs = -(-words[0] // 2)
+    inputs_pairs = 0 if array.inputs_apart else -(-words[0] // 2)
     fixed, activations, pairs = 0, [], []
     for count in words[1:]:
         activations.append(fixed)
@@ -289,7 +292,7 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
     _fits("operand_words", frames * frame, array.operand_words)
     _fits("winner_words", frames * (result + 1 + buffers), array.winner_words)
     buffered = BUFFERED if buffers == 2 else 0
-    inputs_offset = fixed | buffered
+    inputs_offset = 0 if array.inputs_apart else fixed | buffered
     pairs[-1] = (fixed + inputs_pairs) | buffered
     ranks = [sum(words[1:layer + 1]) for layer in range(depth - 1)]
     _fits("rank_words", frames * sum(words[1:depth]) * TILE, array.rank_words)
@@ -352,7 +355,7 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
 
     memory = encode(
         LOADER, stride=stride, double=buffers == 2, target_words=words[-1] - 1, prototypes=prototypes,
-        prototype_shift=prototype_shift, replay_stride=regions, replay_region=BUFFERED, inputs=inputs_offset,
+        prototype_shift=prototype_shift, replay_stride=regions, replay_region=input_region, inputs=inputs_offset,
         targets=pairs[-1], label=(result + 1) | buffered, first_phase=first_phase)
     for layer in range(depth + 1):
         trained = layer < depth
@@ -362,7 +365,7 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
             tile=tiles[layer], tile_block_step=pitch[layer], copy=copy if 0 < layer < depth else 0,
             rows=(widths[layer + 1] if trained else classes) - 1,
             group=network.groups[layer] - 1 if trained else 0, verdict=verdicts[layer] if trained else 0,
-            replay_region=replay[layer] | BUFFERED if trained else 0,
+            replay_region=(replay[layer] | BUFFERED if layer else input_region) if trained else 0,
             tail=(widths[layer] - 1) % lanes + 1, reinforce=network.reinforcement > 0,
             reinforce_mask=max(0, network.reinforcement - 1))
     memory += [0] * (-len(memory) % SLOT)

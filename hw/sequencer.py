@@ -16,6 +16,8 @@ next record is read meanwhile, and what the drain needs of the last is kept. The
 from the program memory: another network, or another rule, is another program.
 """
 
+from contextlib import nullcontext
+
 from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -59,6 +61,8 @@ class Sequencer(wiring.Component):
         `update_block` on, and all of the layers above. Slot 0: of all layers.
     results_busy : In(1)
         The last batch's results have not all been read from the verdict memory.
+    rarely_read : In(1)
+        The updates read an input in a cycle of four. Only where inputs lie apart.
     tile, transpose, tile_block : Out
         With `control.issue`; with `config.pipelined` a cycle before.
     control : Out
@@ -112,7 +116,7 @@ class Sequencer(wiring.Component):
             "voted": Out(config.block_width),
             "forward": Out(1),
             "backward": Out(1),
-        })
+        } | ({"rarely_read": In(1)} if config.inputs_apart else {}))
 
     def elaborate(self, platform):
         m = Module()
@@ -209,6 +213,11 @@ class Sequencer(wiring.Component):
             m.next = "flush"
 
         m.d.comb += query.address.eq(Cat(pass_, phase.label))
+        if config.inputs_apart:
+            # While the updates read inputs too, these have every other cycle, or of four the one that they need.
+            inputs, turn, kept_out = Signal(), Signal(2), Signal()
+            m.d.comb += kept_out.eq(inputs & follows & turn[0] & (turn[1] | ~self.rarely_read))
+            m.d.sync += [inputs.eq(phase.follows == 1), turn.eq(turn + 1), issue.input.eq(0)]
         classified = Signal()  # and the batch goes on
         m.d.sync += [
             issue.compute.eq(0), issue.last.eq(0), issue.tail.eq(0), issue.aux_value.eq(0), issue.aux_gate.eq(0),
@@ -234,26 +243,33 @@ class Sequencer(wiring.Component):
             with m.State("job"):
                 begin()
             with m.State("words"):
-                m.d.sync += [
-                    issue_pass.eq(pass_), issue_offset.eq(phase.operand + Mux(phase.paired, word, word >> 1)),
-                    issue.odd.eq(~phase.paired & word[0]), issue.paired.eq(phase.paired),
-                    issue.tail.eq(last_word), issue.compute.eq(1), issue.last.eq(last_word),
-                    tile.eq(tile + phase.tile_word_step),
-                    word.eq(word + 1), last_word.eq(word + 1 == phase.words),
-                ]
-                with m.If(last_word):
-                    m.d.comb += [finish.eq(1), query.label.eq(phase.classify)]
+                with m.If(~kept_out) if config.inputs_apart else nullcontext():
                     m.d.sync += [
-                        was_last_job.eq(last_job),
-                        issued.pass_.eq(pass_), issued.block.eq(block), issued.part.eq(part),
-                        issued.first.eq(first_of_part), issued.last.eq(last_block),
-                        issued.final.eq(last_pass & last_of_part),
+                        issue_pass.eq(pass_), issue_offset.eq(phase.operand + Mux(phase.paired, word, word >> 1)),
+                        issue.odd.eq(~phase.paired & word[0]), issue.paired.eq(phase.paired),
+                        issue.tail.eq(last_word), issue.compute.eq(1), issue.last.eq(last_word),
+                        tile.eq(tile + phase.tile_word_step),
+                        word.eq(word + 1), last_word.eq(word + 1 == phase.words),
                     ]
-                    m.next = "job"
-                    with m.If(phase.keep_value):
-                        m.next = "value"
-                    with m.Elif(last_job):
-                        end()
+                    with m.If(last_word):
+                        m.d.comb += [finish.eq(1), query.label.eq(phase.classify)]
+                        m.d.sync += [
+                            was_last_job.eq(last_job),
+                            issued.pass_.eq(pass_), issued.block.eq(block), issued.part.eq(part),
+                            issued.first.eq(first_of_part), issued.last.eq(last_block),
+                            issued.final.eq(last_pass & last_of_part),
+                        ]
+                        m.next = "job"
+                        with m.If(phase.keep_value):
+                            m.next = "value"
+                        with m.Elif(last_job):
+                            end()
+                if config.inputs_apart:
+                    m.d.sync += issue.input.eq(inputs & ~kept_out)
+                    m.d.comb += waiting.eq(kept_out)
+                    with m.If(kept_out):
+                        # The pace is that of last words.
+                        m.d.sync += pause.eq(pause)
             # By now the loops have moved on: these are the last job's.
             with m.State("value"):
                 m.d.sync += [
@@ -329,7 +345,7 @@ class Sequencer(wiring.Component):
             token = registered(m, token)
         coming, summed = token, registered(m, token)
         job = issued
-        if config.rows < TILE:
+        if config.drain_rows > 1:
             # These leave so fast that the next job comes to its last word before this one's sums are there.
             job = Signal.like(issued)
             with m.If(coming):

@@ -126,7 +126,7 @@ class Timing:
         """A counter word that `samples` samples update; `copied` where its signs are written twice."""
         if copied:
             return samples + 1
-        return max(2, samples) if self.array.counter_memory == "spram" else samples
+        return max(2, samples) if self.array.single_port else samples
 
     # loader.Loader
 

@@ -63,6 +63,12 @@ class Updater(wiring.Component):
         The answer, `config.reply_latency` cycles later.
     read_word, read_half, read_sample : Out
         Address of the replay memory.
+    inputs_busy : In(1)
+        The memory of inputs is read by the array, not from here. This and the next only where inputs lie apart.
+    read : Out(1)
+        Input `read_word` is to be read: all but the upper halves of what was read just before.
+    rarely : Out(1)
+        Each is of a sample that alone updates its row: a read takes four cycles.
     activations : In
         The word read, U bits, `config.shared_latency` cycles later, group after group as `ReplayMemory.o` has them.
     write, tile, row, half, signs, copy : Out
@@ -109,7 +115,7 @@ class Updater(wiring.Component):
             "copy": Out(range(config.tiles)),
             "updated": Out(1),
             "lost": Out(range(config.update_lanes + 1)),
-        })
+        } | ({"read": Out(1), "rarely": Out(1), "inputs_busy": In(1)} if config.inputs_apart else {}))
 
     def elaborate(self, platform):
         m = Module()
@@ -277,7 +283,17 @@ class Updater(wiring.Component):
             copying = registered(m, stage[step - 1].valid & stage[step - 1].last & registered(m, layer.copy != 0))
             m.d.comb += ahead.eq(copying & chosen.valid & chosen.first)
         busy_port = memory.write & chosen.valid & stage[0].first if memory.single_port else 0
-        m.d.comb += stall.eq(copying | busy_port)
+        held_up = copying | busy_port
+        if config.inputs_apart:
+            wants = Signal()
+            m.d.comb += self.read.eq(wants & ~busy_port)
+            with m.If(~stall):
+                # The upper half of a sample that is alone has come with the lower.
+                m.d.sync += [
+                    wants.eq((self.slot == 1) & active & ~(word[0] & fresh & samples.last)),
+                    self.rarely.eq(fresh & samples.last)]
+            held_up = held_up | (wants & self.inputs_busy)
+        m.d.comb += stall.eq(held_up)
 
         # The layers of a batch, first to last; or one row for the host.
         request = Signal(data.StructLayout({

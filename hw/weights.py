@@ -137,9 +137,10 @@ class WeightMemory(wiring.Component):
                 m.d.sync += tile[row][column].eq(there)
 
     def _copied(self, m: Module):
-        # A word holds `rows` bits of one column, or of two.
+        # A word holds the bits of one column, or of two.
         config = self.config
-        rows, lanes = config.rows, config.update_lanes
+        rows, lanes = config.word_rows, config.update_lanes
+        halved = rows > config.rows
         wide = TILE // rows
         second = Signal()
         m.d.sync += second.eq(self.write & (self.copy != 0))
@@ -167,9 +168,9 @@ class WeightMemory(wiring.Component):
                             Cat(self.signs[(first + column) % lanes].replicate(rows) for column in range(wide)))),
             ]
             found = _bit_written(m, f"bank_{number}", config.tiles * wide, read_address, write_address, enable, mask,
-                                 word)
+                                 word, half=registered(m, self.i_block) if halved else None)
             columns += [found[column * rows:][:rows] for column in range(wide)]
-        for row in range(rows):
+        for row in range(config.rows):
             m.d.comb += self.o_tile[row].eq(Cat(column[row] for column in columns))
 
 
@@ -178,23 +179,32 @@ def _pick(words: list, number):
     return data.ArrayLayout(TILE, len(words))(Cat(words))[number] if len(words) > 1 else words[0]
 
 
-def _bit_written(m: Module, name: str, depth: int, read_address, write_address, enable, mask, word):
-    """A memory of 16-bit words in iCE40 block RAM, of which a write changes the bits of `mask`.
+def _bit_written(m: Module, name: str, depth: int, read_address, write_address, enable, mask, word, half=None):
+    """A memory of 16-bit words in iCE40 block RAM, of which a write changes the bits of `mask`; what is read is the
+    word, or the `half` of it, for which the block RAM has a multiplexer.
 
     Instances, since synthesis would make each bit's enable of `enable` and `mask`, for each block again.
     """
-    outputs = []
+    outputs, mode = [], 0
+    if half is not None:
+        # The block RAM's halves are its even and its odd bits.
+        mode = 1
+        mask, word = (Cat(bits[bit % 2 * 8 + bit // 2] for bit in range(TILE)) for bits in (mask, word))
+        read_address = Cat(read_address[:8], half)
     for number in range(-(-depth // 256)):
         block, output = Signal(name=f"{name}_{number}_write"), Signal(TILE, name=f"{name}_{number}_read")
         here = (write_address >> 8) == number if depth > 256 else 1
         m.d.comb += block.eq(enable & here)
         m.submodules[f"{name}_{number}"] = Instance(
             "SB_RAM40_4K",
-            p_READ_MODE=0, p_WRITE_MODE=0,
-            i_RCLK=ClockSignal(), i_RCLKE=1, i_RE=1, i_RADDR=Cat(read_address[:8], C(0, 3))[:11], o_RDATA=output,
+            p_READ_MODE=mode, p_WRITE_MODE=0,
+            i_RCLK=ClockSignal(), i_RCLKE=1, i_RE=1, i_RADDR=Cat(read_address[:8 + mode], C(0, 3))[:11],
+            o_RDATA=output,
             i_WCLK=ClockSignal(), i_WCLKE=block, i_WE=1, i_WADDR=Cat(write_address[:8], C(0, 3))[:11],
             i_MASK=~mask, i_WDATA=word)
         outputs.append(output)
+    if half is not None:
+        outputs = [Cat(output[bit] for bit in range(0, TILE, 2)) for output in outputs]
     if len(outputs) == 1:
         return outputs[0]
     found = Signal(TILE, name=f"{name}_read")

@@ -86,6 +86,10 @@ def causes(trace: Trace, program: Program, batch: int, *, learn: bool) -> dict[s
     for cycle, letter in enumerate(trace.letters):
         if letter not in "fb":
             gap.append(letter)
+        elif gap == ["u"] and program.array.inputs_apart:
+            # The updates read inputs.
+            found["updates"] += 1
+            gap = []
         elif gap:
             _share_out(gap, record, found)
             gap, record = [], next_record

@@ -42,7 +42,7 @@ def features(config: ArrayConfig, link: LinkConfig, family: str) -> dict[str, di
         "columns": {"sample": samples, "column": columns, "copied" if copied else "multiplexed": 1,
                     "word together": 0 if copied else config.rows * (words - 1)},
         "lane": {"sample": samples, "bit of a sum": samples * config.drain_rows * config.sum_width},
-        "replay": {"memory": 1, "word together": words},
+        "replay": {"memory": 1, "word together": words, "inputs": int(config.inputs_apart)},
         "update": {"counter": lanes, "bit of a counter": lanes * config.counter_bits, "updater": 1},
         "search": {search: 1, "sample": 0 if config.chained else samples},
         "results": {search: 1, "sample": samples},
@@ -64,7 +64,8 @@ BLOCKS = ("elements", "columns", "lane", "replay", "update", "search", "results"
 
 INSTANCES = {
     r"system\.core\.column_\d+\.element": "elements", r"system\.core\.column_\d+\.lane_\d+": "lane",
-    r"system\.core\.column_\d+": "columns", r"system\.core\.weights": "columns", r"system\.core\.replay": "replay",
+    r"system\.core\.column_\d+": "columns", r"system\.core\.weights": "columns",
+    r"system\.core\.(replay|inputs)": "replay",
     r"system\.core\.updater": "update", r"system\.core\.updater\.(scan|samples)": "search",
     r"system\.core\.results": "results", r"system\.core\.sequencer": "sequencer", r"system\.core\.loader": "loader",
     r"system\.link": "link", "": "rest",

@@ -142,6 +142,20 @@ BOARDS = {board.name: board for board in (
         pll_pad=True,
     ),
     Board(
+        name="icebreaker-wide",
+        title="iCEBreaker, for up to 1,000 inputs",
+        device=UP5K,
+        platform=ICEBreakerPlatform,
+        # Block RAM is for the weights; counters of 6 bits leave a single-ported RAM for the inputs.
+        config=ArrayConfig(columns=1, lanes=1, rows=8, update_lanes=8, counter_bits=6,
+                           counter_memory="spram_with_inputs", operand_words=512, replay_words=256, rank_words=2048,
+                           winner_words=256, counter_words=8192, fan_in=1023, statistic_width=16, tiles=256,
+                           weight_memory="copied"),
+        clock_hz=36_000_000,
+        loader_board="ice40_generic",
+        pll_pad=True,
+    ),
+    Board(
         name="hx8k",
         title="iCE40-HX8K-B-EVN",
         device=HX8K,

@@ -87,7 +87,8 @@ def memories(config: ArrayConfig, link: LinkConfig) -> list[MemoryShape]:
         name="weights", width=TILE * config.paired_banks, depth=depth, granularity=min(TILE, config.update_lanes),
         count=TILE // config.paired_banks) for depth in split_depths(config.tiles)
     ], "copied": [MemoryShape(
-        name="weights", width=TILE, depth=config.tiles * TILE // config.rows, granularity=1, count=config.rows)]}
+        name="weights", width=TILE, depth=config.tiles * TILE // config.word_rows, granularity=1,
+        count=config.word_rows)]}
     found = [
         *weights[config.weight_memory],
         MemoryShape(name="operands", width=TILE * lanes, depth=config.operand_words, granularity=config.rows,
@@ -136,11 +137,11 @@ def memory_use(config: ArrayConfig, link: LinkConfig, family: str) -> BlockUse:
         Single-ported memory is asked for on a family without.
     """
     spram = 0
-    if config.counter_memory == "spram":
+    if config.single_port:
         if family != "ice40":
-            raise ValueError('counter_memory "spram" exists on the iCE40 UltraPlus only')
+            raise ValueError(f'counter_memory "{config.counter_memory}" exists on the iCE40 UltraPlus only')
         spram = (_ceil(config.update_lanes * config.counter_bits, SPRAM_WIDTH)
-                 * _ceil(config.counter_words, SPRAM_DEPTH))
+                 * _ceil(config.counter_words, SPRAM_DEPTH)) + config.inputs_apart
     return BlockUse(
         block_ram=sum(memory.count * block_ram(memory, family) for memory in memories(config, link)), spram=spram)
 

@@ -12,7 +12,7 @@ from ..hw.link.config import LinkConfig
 from ..hw.link.protocol import CRC_BYTES, REQUEST_HEADER, RESPONSE_HEADER
 from ..hw.program import Program
 from ..model.config import MAX_BATCH, NetworkConfig
-from .schedule import program_layers, program_phases, row_chances, row_samples
+from .schedule import InputReads, program_layers, program_phases, row_chances, row_samples
 
 __all__ = ["Roofline", "bit_ops", "counter_updates", "find_roofline"]
 
@@ -34,7 +34,8 @@ class Roofline:
     ports
         By memory: accesses of its busiest port. "weights" has a tile a cycle, parts of tiles counted whole; "counters"
         each updated row once a batch; "replay" one sample's word for each step of a word, or one word written;
-        "operands" a pair read for each word and what goes with a job, or a word written.
+        "operands" a pair read for each word and what goes with a job, or a word written. Where inputs lie apart,
+        "inputs" has all that of the first layer: what the array and the updates read, and what is loaded.
     loader
         Items of the sample and words of its target, of which one enters a cycle.
     link
@@ -97,15 +98,18 @@ def find_roofline(program: Program, link: LinkConfig, *, batch: int = MAX_BATCH,
     aside = sum((phase["keep_value"] + phase["keep_gate"]) * (phase["blocks"] + 1) for phase in phases) * passes
     writes = sum((phase["write_value"] + phase["write_gate"]) * (phase["blocks"] + 1) for phase in phases) * passes
     rows = [sum(1 for count in row_samples(network, layer, triggered) if count) for layer in range(network.depth)]
-    steps = sum(triggered * network.layers[layer + 1] / network.groups[layer] * sum(row_chances(network, layer))
-                * row_words[layer] for layer in range(network.depth))
+    steps = [triggered * network.layers[layer + 1] / network.groups[layer] * sum(row_chances(network, layer))
+             * row_words[layer] for layer in range(network.depth)]
     accesses = sum(count * width for count, width in zip(rows, row_words, strict=True))
-    ports = {
-        "weights": reads,
-        "operands": max(reads + aside, writes),
-        "counters": accesses * (2 if array.counter_memory == "spram" else 1),
-        "replay": max(steps, batch * (program.sample_beats - 1 + blocks)),
-    }
+    loaded = batch * (program.sample_beats - 1)
+    ports = {"weights": reads, "counters": accesses * (2 if array.single_port else 1)}
+    if array.inputs_apart:
+        first = (phases[0]["words"] + 1) * (phases[0]["blocks"] + 1) * passes
+        updates = InputReads.of(row_samples(network, 0, triggered), row_words[0])
+        ports |= {"inputs": first + updates.count + loaded, "operands": max(reads - first + aside, writes),
+                  "replay": max(sum(steps[1:]), batch * blocks)}
+    else:
+        ports |= {"operands": max(reads + aside, writes), "replay": max(sum(steps), loaded + batch * blocks)}
     return Roofline(
         lanes=bit_ops(network, learn=learn) / array.bit_ops,
         counters=triggered / batch * counter_updates(network) / array.update_lanes,

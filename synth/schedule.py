@@ -9,6 +9,8 @@ another for, is walked through for some batches, one after the other, until they
     updater                     · updates 1 ···········│                                · updates 2
 """
 
+from __future__ import annotations
+
 import dataclasses
 import heapq
 import math
@@ -22,7 +24,8 @@ from ..hw.program import BUFFERED, LAYER, LOADER, PHASE, SLOT, Field, Program, c
 from ..hw.timing import Timing
 from ..model.config import MAX_BATCH, RANK_BITS, NetworkConfig
 
-__all__ = ["OVERHEADS", "Schedule", "Span", "compile_blank", "plan_batches", "program_layers", "program_phases",
+__all__ = ["OVERHEADS", "InputReads", "Schedule", "Span", "compile_blank", "plan_batches", "program_layers",
+           "program_phases",
            "row_chances", "row_samples"]
 
 BATCHES = 6
@@ -162,6 +165,37 @@ class _Run:
     writing: list[tuple[float, float, dict[str, float]]] = field(default_factory=list)
 
 
+@dataclass(frozen=True, kw_only=True)
+class InputReads:
+    """What the updates of the first layer read of inputs that lie apart.
+
+    count
+        How many words.
+    often
+        Part of the updates' time in which they read a word a cycle; in the rest they read one in four.
+    """
+
+    count: float = 0.0
+    often: float = 0.0
+
+    @classmethod
+    def of(cls, samples: list[int], words: int) -> InputReads:
+        """Of rows of `words` counter words, updated by `samples` each."""
+        alone = words * sum(1 for number in samples if number == 1)
+        others = words * sum(number for number in samples if number > 1)
+        return cls(count=alone / 2 + others, often=others / max(1, 2 * alone + others))
+
+    @property
+    def stretch(self) -> float:
+        """How much longer they take beside the array, which has every other cycle, or three of four."""
+        return 1 + self.often
+
+    @property
+    def left(self) -> float:
+        """Part of the cycles that the array has beside them."""
+        return (0.75 * (1 - self.often) + 0.5 * 2 * self.often) / self.stretch
+
+
 class _Walk:
     """The state of a walk: when each unit of the batches so far began and ended what."""
 
@@ -182,6 +216,7 @@ class _Walk:
         self.update_begin = self.update_end = 0.0
         self.results_end = 0.0
         self.voted: dict[int, float] = {}
+        self.input_reads = InputReads()
 
     def schedule(self) -> Schedule:
         runs, loads, updates, free = [], [], [], 0.0
@@ -190,7 +225,7 @@ class _Walk:
             begin = max(loaded, free)
             if runs:
                 runs[-1].causes["loading"] += begin - free
-            inputs_free = self.block_free[0][-1] if self.block_free else 0.0
+            inputs_free = self.block_free[0][-1] if self.block_free and not self.array.inputs_apart else 0.0
             run, free = self._run(number, begin)
             runs.append(run)
             updates.append(self.update_end - self.update_begin)
@@ -225,7 +260,7 @@ class _Walk:
         return {"forward": float(forward.sum()), "backward": float(backward.sum()),
                 "update": float((others & update).sum()), "stall": float(stall.sum())}
 
-    def _run(self, number: int, begin: float) -> tuple["_Run", float]:
+    def _run(self, number: int, begin: float) -> tuple[_Run, float]:
         """The array's phases of a batch that is taken at `begin`, and when the next can be."""
         timing = self.timing
         run = _Run(begin=begin, now=begin + timing.record(PHASE) + timing.phase_start, swap=begin)
@@ -256,7 +291,7 @@ class _Walk:
             self.block_free, self.update_begin, self.update_end = [], run.now, run.now
         return run, run.now + timing.run
 
-    def _jobs(self, run: "_Run", phase: dict[str, int], kind: str) -> None:
+    def _jobs(self, run: _Run, phase: dict[str, int], kind: str) -> None:
         """All jobs of a phase."""
         timing, array = self.timing, self.array
         words, start, length = phase["words"] + 1, timing.job_start(phase), timing.job(phase)
@@ -268,6 +303,7 @@ class _Walk:
         for part in parts:
             for block in part * self.passes:
                 free = self._free(phase, block, run.now)
+                free += self._share(phase, words, free)
                 if free > run.now:
                     run.causes["updates"] += free - run.now
                     self.busy[kind].append((work_begin, run.now))
@@ -289,8 +325,12 @@ class _Walk:
         writes = phase["write_value"] + phase["write_gate"] + verdicts
         copies = array.columns * min(2, array.lanes) if array.columns > 1 else array.lanes
         signs = copies - 1 if phase["replay"] else 0
+        inputs = (writes + signs) / length
+        if array.inputs_apart:
+            reads = len(blocks) * self.passes * words + self.input_reads.count if phase["follows"] == 1 else 0
+            inputs = reads / (run.now - begin)
         run.writing.append((begin, run.now, {
-            "inputs": min(0.9, (writes + signs) / length), "targets": min(0.9, writes / length)}))
+            "inputs": min(0.98 if array.inputs_apart else 0.9, inputs), "targets": min(0.9, writes / length)}))
 
     def _free(self, phase: dict[str, int], block: int, now: float) -> float:
         """When the last batch's updates let the phase begin with a block, from `now` on."""
@@ -298,7 +338,19 @@ class _Walk:
             return now
         return max(now, self.block_free[phase["follows"] - 1][block])
 
-    def _leave(self, run: "_Run", phase: dict[str, int]) -> float:
+    def _share(self, phase: dict[str, int], words: int, now: float) -> float:
+        """Cycles that a job takes longer at `now` where it shares the port of the inputs with updates; these end later.
+        """
+        if not (self.array.inputs_apart and phase["follows"] == 1 and self.block_free):
+            return 0.0
+        updates = self.input_reads
+        beside = min(words / updates.left, max(0.0, self.block_free[0][-1] - now) * updates.stretch)
+        later = beside * (1 - 1 / updates.stretch)
+        self.block_free = [[free + later if free > now else free for free in blocks] for blocks in self.block_free]
+        self.update_end += later
+        return beside * (1 - updates.left)
+
+    def _leave(self, run: _Run, phase: dict[str, int]) -> float:
         """From a phase's last word to the next phase's first; returns when the array is no longer at work in it."""
         timing, jobs_end = self.timing, run.now
         empty = jobs_end + timing.flush
@@ -351,6 +403,8 @@ class _Walk:
             words, copied = record["words"] + 1, array.weight_memory == "copied" and record["copy"] != 0
             search = (_GroupSearch if array.chained else _RowSearch)(self, layer, now, array_end)
             free, take, written = now, now, now
+            if not layer:
+                self.input_reads = InputReads.of(counts, words)
             for row, samples in enumerate(counts):
                 ready = search.ready(row, samples)
                 if not samples:
@@ -380,6 +434,11 @@ class _Walk:
         now = begin + timing.load_start + timing.record(LOADER)
         inputs, targets = self.program.sample_beats, self.header["target_words"] + 1
         for _ in range(self.batch):
+            if self.array.inputs_apart:
+                # The array leaves so little of the port in the first phase that a sample waits for its end.
+                now = _beside(writing, "inputs", now, inputs)
+                now = _beside(writing, "targets", now, targets) + timing.load_sample
+                continue
             taken = next((shares for start, stop, shares in writing if start <= now < stop), None)
             if taken is None:
                 now += inputs + targets + timing.load_sample
@@ -387,6 +446,22 @@ class _Walk:
                 now += (inputs / (1 - taken["inputs"]) + targets / (1 - taken["targets"]) + timing.load_sample)
         self.spans.append(Span(unit="loader", name="load", begin=begin, end=now, batch=number))
         return now
+
+
+def _beside(writing: list[tuple[float, float, dict[str, float]]], kind: str, now: float, amount: float) -> float:
+    """When as much has been written, from `now` on, of what is lost in part as `writing` says, in ascending order."""
+    for start, stop, shares in writing:
+        if stop <= now:
+            continue
+        free = max(0.0, start - now)
+        if amount <= free:
+            break
+        amount, now = amount - free, now + free
+        rate = 1 - shares[kind]
+        if amount <= (stop - now) * rate:
+            return now + amount / rate
+        amount, now = amount - (stop - now) * rate, stop
+    return now + amount
 
 
 class _RowSearch:

@@ -207,7 +207,7 @@ class Capabilities:
                    request_bytes=request_bytes, response_bytes=response_bytes)
 
 
-_CHOICES = {"weight_memory": ("multiplexed", "copied"), "counter_memory": ("block", "spram"),
+_CHOICES = {"weight_memory": ("multiplexed", "copied"), "counter_memory": ("block", "spram", "spram_with_inputs"),
             "pipelined": (False, True)}
 """Fields of ArrayConfig that are not numbers."""
 

@@ -24,6 +24,7 @@ def compare_targets(
         help=f"Widths, input first; may be given again. Default: {', '.join('-'.join(map(str, n)) for n in NETWORKS)}.",
     )] = None,
     batch: Annotated[int, typer.Option(min=1, max=32, help="Samples a batch.")] = 32,
+    counter_bits: Annotated[int, typer.Option(help="Width of the counters, as one of the arrays has them.")] = 8,
     targets: Annotated[str, typer.Option(help="Beside the accelerator.")] = ",".join(TARGETS),
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ):
@@ -31,7 +32,7 @@ def compare_targets(
     which must end with the same state; leave build/compare/report.html and compare.json."""
     with clear_errors():
         networks = tuple(parse_widths("--layers", text.replace("-", ",")) for text in layers or [])
-        settings = Settings(networks=networks or NETWORKS, batch=batch,
+        settings = Settings(networks=networks or NETWORKS, batch=batch, counter_bits=counter_bits,
                             targets=tuple(name for name in targets.split(",") if name))
         with console.status("comparing") as status:
             result = compare(settings, lambda text: status.update(text))

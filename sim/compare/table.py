@@ -33,7 +33,7 @@ __all__ = ["NETWORKS", "TARGETS", "Row", "Settings", "compare", "save"]
 
 TARGETS = ("vexriscv", "picorv32", "cortex-m4", "host", "numpy", "torch", "larq")
 NETWORKS = ((256, 64, 64), (1000, 35, 35), (784, 256, 256))
-CHIPS = {"icebreaker": "UP5K", "ulx3s-85f": "ECP5-85F"}
+CHIPS = {"icebreaker": "UP5K", "icebreaker-wide": "UP5K", "ulx3s-85f": "ECP5-85F"}
 """Boards whose accelerators are compared, and what the table calls their chips."""
 
 WORKERS = 2
@@ -103,8 +103,10 @@ class Settings:
         Samples a batch, 1 … 32, but for the host, which is also timed with 1 and 100.
     targets
         Some of `TARGETS`; the accelerator always is one.
+    counter_bits
+        Width of the counters.
     boards
-        Whose accelerators are measured.
+        Whose accelerators are measured; by default those of `CHIPS` with such counters.
     folder
         Where everything is kept, and the report goes.
     """
@@ -112,7 +114,8 @@ class Settings:
     networks: tuple[tuple[int, ...], ...] = NETWORKS
     batch: int = 32
     targets: tuple[str, ...] = TARGETS
-    boards: tuple[str, ...] = tuple(CHIPS)
+    counter_bits: int = 8
+    boards: tuple[str, ...] = ()
     folder: Path = Path("build/compare")
 
     def __post_init__(self):
@@ -120,6 +123,13 @@ class Settings:
             raise ValueError(f"batch must be from 1 to 32, not {self.batch}")
         if unknown := set(self.targets) - set(TARGETS):
             raise ValueError(f"targets must be of {', '.join(TARGETS)}, not {', '.join(sorted(unknown))}")
+        if not self.boards:
+            boards = tuple(name for name in CHIPS if BOARDS[name].config.counter_bits == self.counter_bits)
+            if not boards:
+                known = sorted({BOARDS[name].config.counter_bits for name in CHIPS})
+                raise ValueError(f"counter_bits must be {' or '.join(map(str, known))}, as arrays have them, not "
+                                 f"{self.counter_bits}")
+            object.__setattr__(self, "boards", boards)
 
 
 @dataclass
@@ -154,7 +164,7 @@ def compare(settings: Settings, say: Callable[[str], None] = lambda text: None) 
     """
     started, used = time.monotonic(), sum(os.times()[:4])
     comparison = _Comparison(settings, say)
-    networks = [network_of(layers) for layers in settings.networks]
+    networks = [network_of(layers, settings.counter_bits) for layers in settings.networks]
     cores = placements()
     chips = {name: _placed(BOARDS[name]) for name in settings.boards}
     result: dict[str, Any] = {"batch": settings.batch, "networks": []}
@@ -265,7 +275,7 @@ def _core(comparison: _Comparison, core: str, work: Work, chips: dict) -> list[R
     digest = _check_run(comparison, core, work, run)
     rows = []
     for name in comparison.settings.boards:
-        use = chips.get(name)
+        use = next((chips[other] for other in chips if BOARDS[other].device == BOARDS[name].device), None)
         rows.append(Row(
             target=CORE_TITLES[core], chip=CHIPS.get(name, name), unit="cycles", state_hash=digest,
             clock_mhz=use and use["fmax_mhz"], lut4=use and use["lut4"], block_ram=use and use["block_ram"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -97,11 +98,12 @@ class Work:
         return self.end.digest()
 
 
-def network_of(layers: tuple[int, ...]) -> NetworkConfig:
+def network_of(layers: tuple[int, ...], counter_bits: int = 8) -> NetworkConfig:
     """The network that is compared for these widths: the digits' preset where it has them, else ten classes and the
     rule's defaults."""
     preset = digits_network()
-    return preset if layers == preset.layers else NetworkConfig(layers=layers, classes=10)
+    network = preset if layers == preset.layers else NetworkConfig(layers=layers, classes=10)
+    return dataclasses.replace(network, counter_bits=counter_bits)
 
 
 def all_triggered(network: NetworkConfig, batch: int, samples: int = SAMPLES) -> Work:

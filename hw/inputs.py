@@ -1,0 +1,83 @@
+"""The inputs of four batches, in one single-ported memory of the iCE40 UltraPlus, for arrays with little block RAM.
+
+    Sequencer ── reads ─► ┐
+    Updater ─── reads ──► ├─► memory ─► column, counters
+    Loader ─── writes ──► ┘
+
+The array comes first, which reads every other cycle while there are updates with inputs; then the updates, then the
+loader. Words are 32 samples of the first, 32 of the second, …, so that an address needs no multiplier.
+"""
+
+from amaranth import Cat, ClockSignal, Instance, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..model.config import MAX_BATCH
+from .config import INPUT_WORDS, TILE, ArrayConfig
+from .memory import registered
+
+__all__ = ["InputMemory", "InputPlaceLayout"]
+
+InputPlaceLayout = data.StructLayout({"sample": range(MAX_BATCH), "word": range(INPUT_WORDS), "batch": 2})
+"""Where a word of an input is: of which sample, which of its words, of which batch, modulo four."""
+
+
+class InputMemory(wiring.Component):
+    """Memory of 16-bit words of inputs; one access a cycle.
+
+    Members
+    -------
+    read, place : In
+        The array reads.
+    o : Out(16)
+        The word, a cycle later.
+    update_read, update : In
+        The updates read, unless the array does.
+    half : In(1)
+        With `update`: the half of the word that the updates step with in the cycle after.
+    hidden, inputs : In
+        What they step with in other layers; they are in the first.
+    activations : Out(8)
+        What they step with: the half read; in the first layer, where none was, the upper half of the last.
+    write, write_place, i : In
+        The loader has a word; taken when `ready`.
+    ready : Out(1)
+        Nobody reads.
+    """
+
+    def __init__(self, config: ArrayConfig):
+        self.config = config
+        super().__init__({
+            "read": In(1),
+            "place": In(InputPlaceLayout),
+            "o": Out(TILE),
+            "update_read": In(1),
+            "update": In(InputPlaceLayout),
+            "half": In(1),
+            "hidden": In(config.update_lanes),
+            "inputs": In(1),
+            "activations": Out(config.update_lanes),
+            "write": In(1),
+            "write_place": In(InputPlaceLayout),
+            "i": In(TILE),
+            "ready": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        address = Mux(self.read, self.place.as_value(),
+                      Mux(self.update_read, self.update.as_value(), self.write_place.as_value()))
+        m.d.comb += self.ready.eq(~(self.read | self.update_read))
+        m.submodules.block = Instance(
+            "SB_SPRAM256KA",
+            i_CLOCK=ClockSignal(), i_ADDRESS=Cat(address, 0)[:14], i_DATAIN=self.i, i_MASKWREN=0b1111,
+            i_WREN=self.write & self.ready, i_CHIPSELECT=1, i_STANDBY=0, i_SLEEP=0, i_POWEROFF=1, o_DATAOUT=self.o)
+
+        lower, upper = self.o.word_select(0, TILE // 2), self.o.word_select(1, TILE // 2)
+        held, found = Signal(TILE // 2, reset_less=True), registered(m, self.update_read & ~self.read)
+        with m.If(found):
+            m.d.sync += held.eq(upper)
+        # The memory is slow: its word comes last.
+        m.d.comb += self.activations.eq(Mux(
+            found, Mux(registered(m, self.half), upper, lower), Mux(registered(m, self.inputs), held, self.hidden)))
+        return m
