@@ -4,6 +4,7 @@ The netlist is the one that place and route gets, primitives and all. It is driv
 `sim/bench_top.py`.
 """
 
+import dataclasses
 import json
 import re
 from collections.abc import Callable
@@ -97,7 +98,8 @@ def check_netlist(board: Board, *, folder: Path = Path("build/synth"), progress:
 
 def bench_parameters(board: Board, *, batches: tuple[int, ...] = (32, 7, 5), rounds: int = 1) -> dict:
     """Of `bench_top` for a board. Most of the time goes into loading and reading back, over the line."""
-    return {"network": NETWORK.to_dict(), "batches": batches, "rounds": rounds, "baud": board.baud,
+    network = dataclasses.replace(NETWORK, counter_bits=board.config.counter_bits)
+    return {"network": network.to_dict(), "batches": batches, "rounds": rounds, "baud": board.baud,
             "clock_hz": float(board.platform().default_clk_frequency)}
 
 

@@ -35,7 +35,9 @@ WIDE = CORE | {"columns": 2, "lanes": 2, "update_lanes": 64, "load_words": 2, "s
 """Two groups of update lanes, and samples loaded two words at a time."""
 SHORT = CORE | {"rows": 8, "tiles": 48, "weight_memory": "copied", "counter_memory": "spram"}
 """Rows leave by pairs, weights lie there twice, and the counters' memory has one port."""
-CORES = {"core": CORE, "wide": WIDE, "short": SHORT}
+APART = SHORT | {"tiles": 144, "counter_memory": "spram_with_inputs"}
+"""Inputs lie beside the counters, and elements read the half of a word of weights."""
+CORES = {"core": CORE, "wide": WIDE, "short": SHORT, "apart": APART}
 NETWORKS = [
     NetworkConfig(layers=(40, 35, 21), classes=5, counter_bits=5, margin=30, gates=(0, 9), groups=(16, 7),
                   rank_shifts=(0, 0), reinforcement=4, seed=1),
@@ -121,6 +123,14 @@ MUTANTS = {
     "mask of another network": Mutant("column", "(control.phase.tail | ~tail.replicate(TILE))", "0xFFFF", "short"),
     "word read ahead stepped": Mutant("counters", "self.hosted | self.load", "self.hosted", "short"),
     "signs of the next word copied": Mutant("weights", "Cat(held, held)", "Cat(self.signs, self.signs)", "copied"),
+    "updates read what the array asked for": Mutant(
+        "updater", "held_up | (wants & self.inputs_busy)", "held_up", "apart"),
+    "inputs of the next batch": Mutant("core", "update_batch.eq(batch)", "update_batch.eq(loader.batch)", "apart"),
+    "upper half of what the array read": Mutant("inputs", "with m.If(found)", "with m.If(1)", "apart"),
+    "inputs loaded at another's address": Mutant("inputs", "self.write & self.ready", "self.write", "apart"),
+    "sums on the heels of those kept out": Mutant(
+        "sequencer", "pause.eq(pause)", "pause.eq(pause - ~paced)", "apart"),
+    "block RAM's halves in sequence": Mutant("weights", "bits[bit % 2 * 8 + bit // 2]", "bits[bit]", "apart"),
     "padding counted as saturated": Mutant("counters", "lane < self.tail", "lane <= self.tail", "core"),
     "array does not wait for the updater": Mutant(
         "sequencer", "free | (follows & (block < self.update_block))", "1", "core"),
