@@ -34,7 +34,8 @@ class Core(wiring.Component):
     Of batch b the array makes forward phases, logits and backward phases. The updater moves the counters of the rows
     that won, first layer first: beginning while the array still votes on that layer, if groups are 2^n blocks, and
     going on while the array works on batch b + 1, block after block, in what the updater has left. The samples of batch
-    b + 2 are loaded once the updater has left the first layer, since it reads the inputs of b there.
+    b + 2 are loaded once the updater has left the first layer, since it reads the inputs of b there; at once, where
+    inputs lie apart (`InputMemory`).
     """
 
     def __init__(self, config: ArrayConfig):

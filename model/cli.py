@@ -90,7 +90,7 @@ def train(
         else:
             if vote > epochs:
                 raise ValueError(f"--vote must be at most --epochs, {epochs}, not {vote}")
-            fields = _read_settings(settings) | {"seed": seed}
+            fields = read_settings(settings) | {"seed": seed}
             options = {}
             if rnn:
                 if window is None:
@@ -113,7 +113,7 @@ def train(
                 layers = f"{_step_width(dataset, window)},{state},{state}"
                 fields |= {"window": window, "initial": initial}
             training = Training(
-                _new_learner(rule, layers, dataset, batch, fields, init),
+                new_learner(rule, layers, dataset, batch, fields, init),
                 vote_from=epochs - vote if vote else None,
             )
         if out is not None:
@@ -243,7 +243,8 @@ def _load(path: Path, data_dir: Path | None) -> tuple[Training, dict[str, Any], 
     return loaded.training, loaded.about, dataset
 
 
-def _read_settings(text: str) -> dict[str, Any]:
+def read_settings(text: str) -> dict[str, Any]:
+    """The fields that `--set` gives. Raises ValueError for what is no JSON object, or has options of its own."""
     try:
         fields = json.loads(text)
     except ValueError as error:
@@ -255,9 +256,13 @@ def _read_settings(text: str) -> dict[str, Any]:
     return fields
 
 
-def _new_learner(
-    rule: str, layers: str, dataset: Dataset, batch: int | None, fields: dict[str, Any], init: Path | None
+def new_learner(
+    rule: str, layers: str, dataset: Dataset, batch: int | None, fields: dict[str, Any], init: Path | None = None
 ) -> Learner:
+    """A learner for a data set: `layers` as the option has them, and more `fields` of the network.
+
+    Raises ValueError where these, or what `init` holds, do not fit the data or one another.
+    """
     widths = list(parse_widths("--layers", layers))
     inputs = dataset.width // fields.get("window", 1)
     widths[0] = widths[0] or inputs

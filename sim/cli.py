@@ -13,7 +13,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from ..hw.ports import PHASES
-from ..model.config import NetworkConfig, parse_widths
+from ..model.cli import DataOption, FolderOption, new_learner, read_settings
+from ..model.config import MAX_BATCH, NetworkConfig, parse_widths
 from ..model.console import check_writable, clear_errors, console, fail
 from ..model.data import load_dataset
 from ..model.learners import HardwareLearner
@@ -140,16 +141,33 @@ def run(
     baud: Annotated[int, typer.Option(min=1, help="As the bitstream was built for.")] = 1_000_000,
     epochs: Annotated[int, typer.Option(min=0, help="Whole epochs.")] = 3,
     batches: Annotated[int, typer.Option(min=0, help="Batches after those.")] = 0,
+    data: DataOption = "digits",
+    layers: Annotated[str | None, typer.Option(
+        help="Widths, input first; 0 for the data set's own input width. Default: the demo's network.")] = None,
+    settings: Annotated[str, typer.Option(
+        "--set", help="With --layers, more fields of the network as JSON; counter_bits are the board's.")] = "{}",
+    batch: Annotated[int | None, typer.Option(min=1, max=MAX_BATCH, help="Samples a batch.")] = None,
+    data_dir: FolderOption = None,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ):
-    """Train digits on a board and on the golden model, and compare them bit for bit."""
+    """Train on a board and on the golden model, and compare them bit for bit."""
     if not epochs + batches:
         fail("nothing to train: --epochs and --batches are both 0")
-    dataset, network = load_dataset("digits"), digits_network(seed)
-    training = Training(HardwareLearner(network, batch=DIGITS_BATCH))
+    with clear_errors(Mismatch):
+        fields = read_settings(settings) | {"seed": seed}
+        if layers is None and (data != "digits" or len(fields) > 1):
+            raise ValueError("--data and --set need --layers: the demo's network is for digits")
+        dataset = load_dataset(data, data_dir)
     with clear_errors(Mismatch), SerialTransport(port, baud) as line, _Screen() as screen:
-        accelerator = Accelerator(Device(line), network, training.learner.state.classifier)
+        device = Device(line)
+        if layers is None:
+            learner = HardwareLearner(digits_network(seed), batch=batch or DIGITS_BATCH)
+        else:
+            learner = new_learner("hardware", layers, dataset, batch,
+                                  {"counter_bits": device.config.counter_bits} | fields)
+        training = Training(learner)
+        accelerator = Accelerator(device, learner.config, learner.state.classifier)
 
         def show(comparison: Comparison):
             screen.say(f"epoch {comparison.epoch}, {comparison.samples} samples: state "

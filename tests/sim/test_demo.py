@@ -95,13 +95,17 @@ def test_demo_command(settings, monkeypatch):
     (["bench", "--board", "none"], "board must be"),
     (["run", "--port", "/nowhere/tty"], "cannot open"),
     (["run", "--port", "/nowhere/tty", "--epochs", "0"], "nothing to train"),
+    (["run", "--port", "/nowhere/tty", "--data", "mnist"], "need --layers"),
 ])
 def test_mistakes_get_a_message(arguments, message):
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 1 and message in result.stderr
 
 
-def test_run_trains_a_board(tmp_path):
+@pytest.mark.parametrize("options, batch", [
+    ([], DIGITS_BATCH),
+    (["--data", "digits", "--layers", "0,24,16", "--set", '{"groups": [8, 8]}', "--batch", "3"], 3)], ids=str)
+def test_run_trains_a_board(tmp_path, options, batch):
     name, stop = tmp_path / "name", tmp_path / "stop"
     failures = []
 
@@ -119,13 +123,14 @@ def test_run_trains_a_board(tmp_path):
             time.sleep(0.05)
         assert not failures, failures
         result = CliRunner().invoke(app, [
-            "run", "--port", name.read_text(), "--epochs", "0", "--batches", "2", "--seed", "1", "--json"])
+            "run", "--port", name.read_text(), "--epochs", "0", "--batches", "2", "--seed", "1", "--json",
+            *options])
     finally:
         stop.touch()
         board.join()
     assert result.exit_code == 0, result.stderr
     summary = json.loads(result.stdout)
-    assert summary["bit_exact"] and summary["samples"] == 2 * DIGITS_BATCH
+    assert summary["bit_exact"] and summary["samples"] == 2 * batch
     assert summary["state_hash"] == summary["model_hash"]
     assert ArrayConfig(**summary["array"]).columns == ARRAY.columns
     assert not failures, failures
