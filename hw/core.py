@@ -219,7 +219,7 @@ class Core(wiring.Component):
                 inputs.update.sample.eq(updater.read_sample),
                 inputs.update.word.eq(updater.read_word),
                 inputs.update.batch.eq(update_batch),
-                inputs.half.eq(updater.read_half),
+                inputs.alone.eq(updater.alone),
                 inputs.hidden.eq(replay.o),
                 inputs.inputs.eq(updater.slot == 1),
                 updater.activations.eq(inputs.activations),

@@ -4,12 +4,14 @@
     Updater ─── reads ──► ├─► memory ─► column, counters
     Loader ─── writes ──► ┘
 
-The array comes first, which reads every other cycle while there are updates with inputs; then the updates, then the
-loader. Words are 32 samples of the first, 32 of the second, …, so that an address needs no multiplier.
+The array comes first, which leaves the updates one cycle of two or of four; then the updates, then the loader. The
+updates step with half a word at a time: the upper halves are kept until their turn. Words are 32 samples of the first,
+32 of the second, …, so that an address needs no multiplier.
 """
 
 from amaranth import Cat, ClockSignal, Instance, Module, Mux, Signal
 from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..model.config import MAX_BATCH
@@ -33,12 +35,13 @@ class InputMemory(wiring.Component):
         The word, a cycle later.
     update_read, update : In
         The updates read, unless the array does.
-    half : In(1)
-        With `update`: the half of the word that the updates step with in the cycle after.
+    alone : In(1)
+        With `update`: its sample is the only one between a word's halves.
     hidden, inputs : In
-        What they step with in other layers; they are in the first.
+        What the updates step with in other layers; they are in the first.
     activations : Out(8)
-        What they step with: the half read; in the first layer, where none was, the upper half of the last.
+        What they step with: the lower half of the word read; in the first layer, where none was, the upper half of the
+        sample's last.
     write, write_place, i : In
         The loader has a word; taken when `ready`.
     ready : Out(1)
@@ -53,7 +56,7 @@ class InputMemory(wiring.Component):
             "o": Out(TILE),
             "update_read": In(1),
             "update": In(InputPlaceLayout),
-            "half": In(1),
+            "alone": In(1),
             "hidden": In(config.update_lanes),
             "inputs": In(1),
             "activations": Out(config.update_lanes),
@@ -74,10 +77,18 @@ class InputMemory(wiring.Component):
             i_WREN=self.write & self.ready, i_CHIPSELECT=1, i_STANDBY=0, i_SLEEP=0, i_POWEROFF=1, o_DATAOUT=self.o)
 
         lower, upper = self.o.word_select(0, TILE // 2), self.o.word_select(1, TILE // 2)
+        # The upper halves of the samples that step one after the other wait for their turn; that of a sample that is
+        # alone comes too soon for that.
+        m.submodules.halves = halves = Memory(
+            shape=TILE // 2, depth=MAX_BATCH, init=[], attrs={"no_rw_check": 1, "ram_style": "block"})
+        keep, waiting = halves.write_port(), halves.read_port()
         held, found = Signal(TILE // 2, reset_less=True), registered(m, self.update_read & ~self.read)
+        m.d.comb += [
+            keep.en.eq(found), keep.addr.eq(registered(m, self.update.sample)), keep.data.eq(upper),
+            waiting.addr.eq(self.update.sample)]
         with m.If(found):
             m.d.sync += held.eq(upper)
         # The memory is slow: its word comes last.
-        m.d.comb += self.activations.eq(Mux(
-            found, Mux(registered(m, self.half), upper, lower), Mux(registered(m, self.inputs), held, self.hidden)))
+        m.d.comb += self.activations.eq(Mux(found, lower, Mux(
+            registered(m, self.inputs), Mux(registered(m, self.alone), held, waiting.data), self.hidden)))
         return m

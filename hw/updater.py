@@ -66,9 +66,10 @@ class Updater(wiring.Component):
     inputs_busy : In(1)
         The memory of inputs is read by the array, not from here. This and the next only where inputs lie apart.
     read : Out(1)
-        Input `read_word` is to be read: all but the upper halves of what was read just before.
-    rarely : Out(1)
-        Each is of a sample that alone updates its row: a read takes four cycles.
+        Input `read_word` is to be read, for its lower half.
+    alone, rarely : Out(1)
+        No other sample updates the row; or, if others do, it is upper halves that they step with. Then most cycles
+        read nothing.
     activations : In
         The word read, U bits, `config.shared_latency` cycles later, group after group as `ReplayMemory.o` has them.
     write, tile, row, half, signs, copy : Out
@@ -115,7 +116,7 @@ class Updater(wiring.Component):
             "copy": Out(range(config.tiles)),
             "updated": Out(1),
             "lost": Out(range(config.update_lanes + 1)),
-        } | ({"read": Out(1), "rarely": Out(1), "inputs_busy": In(1)} if config.inputs_apart else {}))
+        } | ({"read": Out(1), "alone": Out(1), "rarely": Out(1), "inputs_busy": In(1)} if config.inputs_apart else {}))
 
     def elaborate(self, platform):
         m = Module()
@@ -288,10 +289,10 @@ class Updater(wiring.Component):
             wants = Signal()
             m.d.comb += self.read.eq(wants & ~busy_port)
             with m.If(~stall):
-                # The upper half of a sample that is alone has come with the lower.
+                # The upper half has come with the lower.
                 m.d.sync += [
-                    wants.eq((self.slot == 1) & active & ~(word[0] & fresh & samples.last)),
-                    self.rarely.eq(fresh & samples.last)]
+                    wants.eq((self.slot == 1) & active & ~word[0]),
+                    self.rarely.eq(word[0] | (fresh & samples.last)), self.alone.eq(fresh & samples.last)]
             held_up = held_up | (wants & self.inputs_busy)
         m.d.comb += stall.eq(held_up)
 

@@ -172,7 +172,7 @@ class InputReads:
     count
         How many words.
     often
-        Part of the updates' time in which they read a word a cycle; in the rest they read one in four.
+        Part of the updates' time in which they read a word a cycle; in the rest they read one in four, or none.
     """
 
     count: float = 0.0
@@ -183,7 +183,7 @@ class InputReads:
         """Of rows of `words` counter words, updated by `samples` each."""
         alone = words * sum(1 for number in samples if number == 1)
         others = words * sum(number for number in samples if number > 1)
-        return cls(count=alone / 2 + others, often=others / max(1, 2 * alone + others))
+        return cls(count=(alone + others) / 2, often=others / 2 / max(1, 2 * alone + others))
 
     @property
     def stretch(self) -> float:

@@ -127,6 +127,8 @@ MUTANTS = {
         "updater", "held_up | (wants & self.inputs_busy)", "held_up", "apart"),
     "inputs of the next batch": Mutant("core", "update_batch.eq(batch)", "update_batch.eq(loader.batch)", "apart"),
     "upper half of what the array read": Mutant("inputs", "with m.If(found)", "with m.If(1)", "apart"),
+    "upper half of another sample": Mutant(
+        "inputs", "registered(m, self.alone)", "registered(m, ~self.alone)", "apart"),
     "inputs loaded at another's address": Mutant("inputs", "self.write & self.ready", "self.write", "apart"),
     "sums on the heels of those kept out": Mutant(
         "sequencer", "pause.eq(pause)", "pause.eq(pause - ~paced)", "apart"),
