@@ -25,8 +25,7 @@ from ..hw.timing import Timing
 from ..model.config import MAX_BATCH, RANK_BITS, NetworkConfig
 
 __all__ = ["OVERHEADS", "InputReads", "Schedule", "Span", "compile_blank", "plan_batches", "program_layers",
-           "program_phases",
-           "row_chances", "row_samples"]
+           "program_phases", "row_chances", "row_samples"]
 
 BATCHES = 6
 """Walked through; the last but one is what counts."""
@@ -193,7 +192,8 @@ class InputReads:
     @property
     def left(self) -> float:
         """Part of the cycles that the array has beside them."""
-        return (0.75 * (1 - self.often) + 0.5 * 2 * self.often) / self.stretch
+        # Where they read all the time, they take twice as long, and the array has half of that.
+        return (0.75 * (1 - self.often) + self.often) / self.stretch
 
 
 class _Walk:
