@@ -32,6 +32,7 @@ def control_layout(config: ArrayConfig) -> data.StructLayout:
         the pair's second word for value; `paired` takes the first for value and the second for mask; else the mask is
         all ones. With `input` the address is one of the memory of inputs, whose word is the value. `tail` leaves of the
         mask what is in `phase.tail`. `compute`, `last`: see `ProcessingElement`.
+        With `double` the pair's first word is the value in one half of the cycle, its second in the other.
         `aux_value` and `aux_gate` keep what was read (value; mask), of it what belongs to the tile's block `block`, for
         the lanes.
     drain
@@ -55,7 +56,7 @@ def control_layout(config: ArrayConfig) -> data.StructLayout:
         "issue": data.StructLayout({
             "address": range(pairs), "odd": 1, "paired": 1, "tail": 1,
             "compute": 1, "last": 1, "aux_value": 1, "aux_gate": 1, "block": range(config.tile_blocks)}
-            | ({"input": 1} if config.inputs_apart else {})),
+            | ({"input": 1} if config.inputs_apart else {}) | ({"double": 1} if config.double_rate else {})),
         "drain": drain_layout(config),
         "write": data.StructLayout({
             "value": 1, "copy": 1, "gate": 1, "host": 1, "label": 1, "odd": 1, "pair": 1,
@@ -95,6 +96,8 @@ class Column(wiring.Component):
         `o_reply` answers the query of two cycles ago; `i_reply` is the western neighbour's.
     input : In(16)
         A word of the memory of inputs, with those of the operand memory. Only where inputs lie apart.
+    second_half : In(1)
+        The second half of a cycle. Only where `config.double_rate`.
     """
 
     def __init__(self, config: ArrayConfig, index: int):
@@ -106,7 +109,8 @@ class Column(wiring.Component):
             "i_signs": In(signs_layout(config)), "o_signs": Out(signs_layout(config)),
             "i_arrive": In(1), "o_arrive": Out(1),
             "i_reply": In(reply_layout(config)), "o_reply": Out(reply_layout(config)),
-        } | ({"input": In(TILE)} if config.inputs_apart else {}))
+        } | ({"input": In(TILE)} if config.inputs_apart else {})
+          | ({"second_half": In(1)} if config.double_rate else {}))
 
     def elaborate(self, platform):
         m = Module()
@@ -156,25 +160,34 @@ class Column(wiring.Component):
             flags = registered(m, flags)
         from_inputs = registered(m, issue.input) if config.inputs_apart else None
         odd, paired, tail, compute, last, keep_value, keep_gate, *block = flags
+        block = Cat(block)
         m.d.sync += [element.compute.eq(compute), element.last.eq(last)]
-        keep_value, keep_gate, block = registered(m, keep_value), registered(m, keep_gate), registered(m, Cat(block))
+        if config.double_rate:
+            double = registered(m, issue.double)
+            # Which word comes next is known half a cycle ahead; where there are two, `issue.odd` is 0.
+            second = Signal(reset_less=True)
+            m.d.double += second.eq(Mux(self.second_half, issue.odd, odd | double))
+            odd, tail = second, tail & (self.second_half | ~double)
+            keep_value, keep_gate = keep_value & self.second_half, keep_gate & self.second_half
+            m.d.sync += element.double.eq(double)
+            m.d.comb += element.second_half.eq(self.second_half)
+        else:
+            keep_value, keep_gate, block = registered(m, keep_value), registered(m, keep_gate), registered(m, block)
         for number, unit in enumerate(lane):
             even_word, odd_word = (bank.word_select(number, TILE) for bank in banks)
             value = Mux(odd, odd_word, even_word)
             if config.inputs_apart:
                 value = Mux(from_inputs, self.input, value)
-            m.d.sync += [
-                element.value[number].eq(value),
-                # Where a word ends in the middle, what lies behind is of another network.
-                element.mask[number].eq(
-                    (odd_word | ~paired.replicate(TILE)) & (control.phase.tail | ~tail.replicate(TILE))),
-            ]
+            # Where a word ends in the middle, what lies behind is of another network.
+            mask = (odd_word | ~paired.replicate(TILE)) & (control.phase.tail | ~tail.replicate(TILE))
+            operands = m.d["double" if config.double_rate else "sync"]
+            operands += [element.value[number].eq(value), element.mask[number].eq(mask)]
             aux_value, aux_gate = (
                 Signal(config.rows, name=f"{name}_{number}") for name in ("aux_value", "aux_gate"))
             with m.If(keep_value):
-                m.d.sync += aux_value.eq(element.value[number].word_select(block, config.rows))
+                operands += aux_value.eq(element.value[number].word_select(block, config.rows))
             with m.If(keep_gate):
-                m.d.sync += aux_gate.eq(element.mask[number].word_select(block, config.rows))
+                operands += aux_gate.eq(element.mask[number].word_select(block, config.rows))
             m.d.comb += [unit.aux_value.eq(aux_value), unit.aux_gate.eq(aux_gate)]
 
         # Sums.

@@ -58,10 +58,12 @@ class ArrayConfig:
     weight_memory
         "multiplexed": a tile is read as it lies or transposed. "copied": layers above the first lie there twice, once
         transposed, which takes less logic where single bits can be written, as in the block RAM of the iCE40.
+        "double_rate": copied as well, and read twice a cycle: elements and weights have a clock of twice the
+        frequency, the domain `double`, and take two words a cycle where these need no mask. For arrays of one sample.
     counter_memory
         "block", or "spram" for the single-ported memory of the iCE40 UltraPlus. "spram_with_inputs": inputs lie there
         as well, once for the array, which reads them when the updates do not; else they are in the operand memory, for
-        the array, and again in the replay memory, for the updates. For arrays of one sample.
+        the array, and again in the replay memory, for the updates. For arrays of the double rate.
     program_words
         Depth of the program memory: the records of the sequencer and the prototypes.
     scan_ahead
@@ -119,11 +121,16 @@ class ArrayConfig:
         _check("scan_ahead", self.scan_ahead, 1, 8)
         _check("fan_in", self.fan_in, 2, 4095)
         _check("statistic_width", self.statistic_width, 8, 32)
-        if self.weight_memory not in ("multiplexed", "copied"):
-            raise ValueError(f'weight_memory must be "multiplexed" or "copied", not {self.weight_memory!r}')
-        if self.weight_memory == "copied" and (self.update_lanes != 8 or self.pipelined):
-            raise ValueError('weight_memory "copied" needs update_lanes=8 and pipelined=False, not '
+        if self.weight_memory not in ("multiplexed", "copied", "double_rate"):
+            raise ValueError('weight_memory must be "multiplexed", "copied" or "double_rate", not '
+                             f"{self.weight_memory!r}")
+        if self.copied and (self.update_lanes != 8 or self.pipelined):
+            raise ValueError(f'weight_memory "{self.weight_memory}" needs update_lanes=8 and pipelined=False, not '
                              f"{self.update_lanes} and {self.pipelined}")
+        if self.double_rate and (self.samples > 1 or self.tiles > 256):
+            # More tiles would need a choice between block RAMs, at that rate.
+            raise ValueError('weight_memory "double_rate" needs an array of one sample and at most 256 tiles, not '
+                             f"{self.samples} and {self.tiles}")
         if self.counter_memory not in ("block", "spram", "spram_with_inputs"):
             raise ValueError('counter_memory must be "block", "spram" or "spram_with_inputs", not '
                              f"{self.counter_memory!r}")
@@ -134,8 +141,9 @@ class ArrayConfig:
         if self.single_port and self.update_lanes * self.counter_bits > width:
             raise ValueError(f'counter_memory "{self.counter_memory}" is {width} bits wide, not '
                              f"{self.update_lanes} counters of {self.counter_bits} bits")
-        if self.inputs_apart and self.samples > 1:
-            raise ValueError(f'counter_memory "spram_with_inputs" needs an array of one sample, not {self.samples}')
+        if self.inputs_apart and not self.double_rate:
+            raise ValueError('counter_memory "spram_with_inputs" needs weight_memory "double_rate", not '
+                             f'"{self.weight_memory}"')
         if self.inputs_apart and self.fan_in >= INPUT_WORDS * TILE:
             raise ValueError('counter_memory "spram_with_inputs" needs fan_in below '
                              f"{INPUT_WORDS * TILE}, not {self.fan_in}")
@@ -151,7 +159,7 @@ class ArrayConfig:
     @property
     def bit_ops(self) -> int:
         """XNOR-popcount bit operations per cycle."""
-        return self.samples * self.rows * TILE
+        return self.samples * self.rows * TILE * (2 if self.double_rate else 1)
 
     @property
     def classes(self) -> int:
@@ -164,9 +172,19 @@ class ArrayConfig:
         return self.samples == 1
 
     @property
+    def copied(self) -> bool:
+        """Whether layers above the first lie twice in the weight memory, once transposed."""
+        return self.weight_memory != "multiplexed"
+
+    @property
+    def double_rate(self) -> bool:
+        """Whether elements and weights have a clock of twice the frequency."""
+        return self.weight_memory == "double_rate"
+
+    @property
     def word_rows(self) -> int:
-        """Rows of a column that a word of the weight memory "copied" has: a tile's, of which the elements may read the
-        half, or a block's, of two columns, where that takes fewer block RAMs."""
+        """Rows of a column that a word of the weight memory has, where it is `copied`: a tile's, of which the elements
+        may read the half, or a block's, of two columns, where that takes fewer block RAMs."""
         return TILE if self.tiles > 128 else self.rows
 
     @property
@@ -266,8 +284,9 @@ class ArrayConfig:
 
     @property
     def element_latency(self) -> int:
-        """Cycles from a sum's last word to its first row's total: with registers, one more behind the XNOR."""
-        return 5 if self.pipelined else 4
+        """Cycles from a sum's last word to its first row's total: with registers, one more behind the XNOR; at the
+        double rate that is half a cycle, and so are the others."""
+        return 5 if self.pipelined else 3 if self.double_rate else 4
 
     @property
     def step_latency(self) -> int:

@@ -176,11 +176,21 @@ class Core(wiring.Component):
         # No reset goes to the columns: what is in them is gone when idle control has passed through.
         m.domains.array = ClockDomain(reset_less=True, local=True)
         m.d.comb += ClockSignal("array").eq(ClockSignal())
+        if config.double_rate:
+            # Its clock rises with each edge of the other; what goes by the second edge of a cycle must be early.
+            cycle, seen = Signal(), Signal(reset_less=True)
+            # One for the elements and one for the inputs, which lie apart on the chip.
+            second_half, first_half = Signal(reset_less=True), Signal(reset_less=True)
+            m.d.sync += cycle.eq(~cycle)
+            m.d.double += [seen.eq(cycle), second_half.eq(cycle ^ seen), first_half.eq(~(cycle ^ seen))]
+            m.d.comb += [weights.i_double.eq(control.issue.double), weights.second_half.eq(second_half)]
         columns = []
         for index in range(config.columns):
             column = Column(config, index)
             m.submodules[f"column_{index}"] = DomainRenamer("array")(column)
             m.d.comb += [column.i_control.eq(bus), column.i_tile.eq(tile)]
+            if config.double_rate:
+                m.d.comb += column.second_half.eq(second_half)
             if reply is not None:
                 m.d.comb += column.i_reply.eq(reply)
             bus, tile, reply = column.o_control, column.o_tile, column.o_reply
@@ -215,17 +225,19 @@ class Core(wiring.Component):
             m.d.comb += [
                 updater.inputs_busy.eq(issue.input),
                 sequencer.rarely_read.eq(updater.rarely),
-                inputs.update_read.eq(updater.read),
+                inputs.update_come.eq(updater.come),
+                inputs.update_sample.eq(updater.sample),
                 inputs.update.sample.eq(updater.read_sample),
-                inputs.update.word.eq(updater.read_word),
+                inputs.update.word.eq(updater.input_word),
                 inputs.update.batch.eq(update_batch),
                 inputs.alone.eq(updater.alone),
                 inputs.hidden.eq(replay.o),
                 inputs.inputs.eq(updater.slot == 1),
                 updater.activations.eq(inputs.activations),
                 inputs.read.eq(issue.input),
-                inputs.place.eq(Cat(issue.address[:config.pass_width], issue.odd, issue.address[config.pass_width:],
-                                    batch)),
+                inputs.first_half.eq(first_half),
+                inputs.place.eq(Cat(issue.address[:config.pass_width], issue.double & second_half,
+                                    issue.address[config.pass_width:], batch)),
                 loader.inputs_ready.eq(inputs.ready),
                 inputs.write.eq(loader.replay),
                 inputs.write_place.eq(Cat(loader.sample[:-1], loader.word[:len(inputs.place.word)], loader.batch)),

@@ -82,7 +82,7 @@ class CounterLanes(wiring.Component):
     hosted : In(1)
         The steps change nothing.
     load : In(1)
-        No step is taken, and in the next cycle `found` is a word. Only where `config.weight_memory` is "copied".
+        No step is taken, and in the next cycle `found` is a word. Only where `config.copied`.
     shift, enters : In
         In the next cycle all counters move down by one lane, and `enters` comes into the highest; one cycle more with
         `config.pipelined`. No steps meanwhile.
@@ -126,7 +126,7 @@ class CounterLanes(wiring.Component):
             hold = registered(m, hold)
             before, now = self.stages[group], self.stages[group + 1]
             valid, first = now.valid | shift, now.first
-            if config.weight_memory == "copied":
+            if config.copied:
                 valid, first = valid | registered(m, self.load), registered(m, before.first | self.load)
             if config.pipelined:
                 valid, first = registered(m, before.valid | shift), registered(m, before.first | shift)

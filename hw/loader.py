@@ -33,7 +33,8 @@ class Loader(wiring.Component):
         Write `data` to `address` (word `odd` of that pair, or with `pair` both) of the operand memory, to `address` of
         the verdict memory, of `lane` of `column`; done when `ready`.
     replay : Out(1)
-        Write the sample's words to the replay memory, at `word`, `part` and `sample`; in the same cycle as `operand`.
+        Write the sample's words to the replay memory, at `word`, `part` and `sample`, in the same cycle as `operand`;
+        where inputs lie apart, to their memory, and `word` is that of the sample.
     ready : In(1)
         All that is asked for is written; where inputs lie apart, all but these.
     inputs_ready : In(1)
@@ -100,7 +101,7 @@ class Loader(wiring.Component):
         sample_word = self.i_sample.payload
         m.d.comb += [
             self.part.eq(word[:part_bits]),
-            self.word.eq(header.replay_region + (word >> part_bits)),
+            self.word.eq(word if config.inputs_apart else header.replay_region + (word >> part_bits)),
         ]
         # The program port is the record reader's but for the prototypes.
         fetching = Signal()

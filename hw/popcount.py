@@ -13,6 +13,8 @@ from amaranth import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from .memory import registered
+
 __all__ = ["DotAccumulator"]
 
 
@@ -33,6 +35,8 @@ class DotAccumulator(wiring.Component):
         Bits of the sum, which wraps.
     pipelined
         With a register behind the XNOR too.
+    late
+        Where pipelined: that register is behind the count instead, which has fewer bits where there is no XNOR.
 
     Members
     -------
@@ -46,7 +50,7 @@ class DotAccumulator(wiring.Component):
         The sum, from three cycles behind its last word until `clear`, or four if pipelined.
     """
 
-    def __init__(self, *, width: int = 16, sum_width: int, pipelined: bool = False):
+    def __init__(self, *, width: int = 16, sum_width: int, pipelined: bool = False, late: bool = False):
         if not 1 <= width <= 16:
             raise ValueError(f"width must be an integer from 1 to 16, not {width!r}")
         if not sum_width >= 1:
@@ -54,6 +58,7 @@ class DotAccumulator(wiring.Component):
         self.width = width
         self.sum_width = sum_width
         self.pipelined = pipelined
+        self.late = late
         super().__init__({
             "weight": In(width),
             "value": In(width),
@@ -66,7 +71,7 @@ class DotAccumulator(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         equal = Signal(16, reset_less=True)
-        m.d["sync" if self.pipelined else "comb"] += equal.eq(self.mask & ~(self.weight ^ self.value))
+        m.d["sync" if self.pipelined and not self.late else "comb"] += equal.eq(self.mask & ~(self.weight ^ self.value))
 
         low, high, single, spare = (Signal(width, reset_less=True) for width in (3, 3, 1, 1))
         m.d.sync += [
@@ -82,6 +87,8 @@ class DotAccumulator(wiring.Component):
             count.eq((Cat(single, low) + Cat(single, high)) >> 1),
             carry.eq(spare),
         ]
+        if self.pipelined and self.late:
+            count, carry = registered(m, count), registered(m, carry)
         with m.If(self.compute):
             m.d.sync += self.total.eq((Cat(carry, self.total) + Cat(carry, count)) >> 1)
         # Not nested, so that it is a reset in the same breath as the domain's and not logic in front of the register.

@@ -74,7 +74,8 @@ PHASE = {
     "replay_region": Field(8, "replay_stride"), "next": Field(10), "end_infer": Field(1), "end": Field(1),
 }
 """Fields of a phase of the array. Counts and sizes are one less than they say (`words`, `blocks`, `part`,
-`last_rows`, `group`), `pace`, the least cycles from job to job, is two less.
+`last_rows`, `group`), `pace`, the least cycles from job to job, is two less. At the double rate `words` are pairs, of
+words or of value and mask, and bit 0 says whether the last pair of words is a whole one.
 
 backward, classify, select, rank_write, rank_shift, tail, gate
     See `lane.PhaseLayout`. Backward takes tiles transposed.
@@ -238,15 +239,17 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
     _fits("groups", max(network.groups), 1 << MEMBER_BITS)
     _fits("margin", network.margin, (1 << array.sum_width) - 1)
 
-    # Tiles: rows of a block lie together, each row padded to whole write words.
-    pitch = [-(-count // array.update_words) * array.update_words for count in words]
+    # Tiles: rows of a block lie together, each row padded to whole write words, and to what is read in a cycle.
+    together = 2 if array.double_rate else 1
+    unit = max(array.update_words, together)
+    pitch = [-(-count // unit) * unit for count in words]
     heights = words[1:] + [-(-classes // TILE)]
     tiles, total = [], 0
     for count, step in zip(heights, pitch, strict=True):
         tiles.append(total)
         total += count * step
     # Where tiles cannot be read transposed, the layers with votes lie there once more.
-    copy = total - tiles[1] if array.weight_memory == "copied" and depth > 1 else 0
+    copy = total - tiles[1] if array.copied and depth > 1 else 0
     _fits("tiles", total + (tiles[depth] - tiles[1] if copy else 0), array.tiles)
 
     # Counters, row after row; the classifier's follow, so that its rows can be written like any others.
@@ -316,7 +319,7 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
             "write_value": 1, "write_offset": activations[layer],
             "write_gate": layer > 0, "pair_offset": pairs[layer - 1] if layer > 0 else 0,
             "replay": not last, "replay_region": 0 if last else replay[layer + 1] | BUFFERED,
-            "tile": tiles[layer], "tile_word_step": 1, "tile_block_step": pitch[layer],
+            "tile": tiles[layer], "tile_word_step": together, "tile_block_step": pitch[layer],
             "words": words[layer] - 1, "blocks": blocks[layer + 1] - 1,
             "last_rows": (widths[layer + 1] - 1) % array.rows, "tail": _tail(widths[layer]),
             "gate": network.gates[layer],
@@ -325,7 +328,8 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
             "pace": max(drains[layer] if last else fast, 2 * array.columns) - 2,
         })
     phases.append(plain | {
-        "classify": 1, "part": ONE_PART, "tile": tiles[depth], "tile_word_step": 1, "tile_block_step": pitch[depth],
+        "classify": 1, "part": ONE_PART, "tile": tiles[depth], "tile_word_step": together,
+        "tile_block_step": pitch[depth],
         "words": words[depth] - 1, "blocks": -(-classes // array.rows) - 1, "last_rows": (classes - 1) % array.rows,
         "tail": _tail(widths[depth]), "gate": network.margin, "operand": activations[depth - 1],
         "group": classes - 1, "verdict": result, "label": (result + 1) | buffered,
@@ -348,6 +352,9 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
     if phases[-1]["classify"]:
         phases[-1]["end_infer"] = 1
 
+    if array.double_rate:
+        for phase in phases:
+            phase["words"] = phase["words"] << 1 if phase["paired"] else phase["words"]
     first_phase = SLOT * (depth + 2)
     prototypes = first_phase + len(phases) * record_words(PHASE)
     prototype_shift = math.ceil(math.log2(words[-1]))

@@ -47,6 +47,8 @@ class Samples(wiring.Component):
     sample, up, turn : Out
         Number of the sample given, whether it steps up, and its turn of reinforcement (see `updater`), which is the
         row's less its number; from the cycle after `next` until the next.
+    coming : Out
+        The sample that `next` would give. Only where samples are chained.
     phase : In(8)
         The row's turn: with `take`, or, where samples are chained, with `next`.
     link, link_place, link_to, link_up : In
@@ -67,7 +69,7 @@ class Samples(wiring.Component):
         }
         if config.chained:
             members |= {"link": In(1), "link_place": In(range(2 * MAX_BATCH)), "link_to": In(LinkLayout),
-                        "link_up": In(1)}
+                        "link_up": In(1), "coming": Out(range(MAX_BATCH))}
         super().__init__(members)
 
     def elaborate(self, platform):
@@ -116,7 +118,7 @@ class Samples(wiring.Component):
             write.data.to.eq(self.link_to), write.data.up.eq(self.link_up),
             link.eq(Mux(begins, row.first, read.data.to)),
             read.en.eq(self.next), read.addr.eq(Cat(link.sample, row.half)),
-            self.up.eq(read.data.up), self.last.eq(link.last),
+            self.up.eq(read.data.up), self.last.eq(link.last), self.coming.eq(link.sample),
         ]
         with m.If(self.next):
             m.d.sync += [begins.eq(link.last), self.sample.eq(link.sample), self.turn.eq(self.phase - link.sample)]

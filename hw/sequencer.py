@@ -128,7 +128,8 @@ class Sequencer(wiring.Component):
             "tile": range(config.tiles), "tile_word_step": range(config.tiles),
             "tile_block_step": range(config.tiles), "gate": config.sum_width, "operand": operand_shape,
             "keep_value_offset": operand_shape, "pair_offset": operand_shape, "write_offset": operand_shape,
-            "rank": rank_shape, "verdict": verdict_shape, "label": verdict_shape, "words": words_shape,
+            "rank": rank_shape, "verdict": verdict_shape, "label": verdict_shape,
+            "words": range(2 * words_shape.stop) if config.double_rate else words_shape,
             "blocks": blocks_shape, "part": blocks_shape, "pace": range(max(config.rows + 1, 2 * config.columns) - 1),
             "last_rows": range(config.rows),
             "replay_region": range(max(2, config.replay_words // MAX_BATCH)), "next": range(config.program_words)})
@@ -190,16 +191,26 @@ class Sequencer(wiring.Component):
         # Auxiliary operands are those of the pass whose words came last.
         issue_pass, issue_offset = issue.address[:len(pass_)], issue.address[len(pass_):]
 
+        if config.copied:
+            # Whether the updater has left the block; from the cycle after the one in which the block is new.
+            left = Signal()
+            m.d.sync += left.eq(block < self.update_block)
+
+        # Words are counted one by one, or, at the double rate, by what is read in a cycle.
+        words, position = phase.words, Mux(phase.paired, word, word >> 1)
+        if config.double_rate:
+            words, position = phase.words >> 1, word
+
         finish, waiting = Signal(), Signal()
         last_job, was_last_job = Signal(), Signal()
         m.d.comb += last_job.eq(last_block & last_pass)
 
         def begin():
             """The next job, as soon as it may."""
-            m.d.sync += [word.eq(0), last_word.eq(phase.words == 0), tile.eq(block_tile)]
+            m.d.sync += [word.eq(0), last_word.eq(words == 0), tile.eq(block_tile)]
             m.next = "job"
             with m.If(paced):
-                with m.If(free | (follows & (block < self.update_block))):
+                with m.If(free | (follows & (left if config.copied else block < self.update_block))):
                     m.d.sync += pause.eq(phase.pace)
                     m.next = "words"
                 with m.Else():
@@ -221,7 +232,7 @@ class Sequencer(wiring.Component):
         classified = Signal()  # and the batch goes on
         m.d.sync += [
             issue.compute.eq(0), issue.last.eq(0), issue.tail.eq(0), issue.aux_value.eq(0), issue.aux_gate.eq(0),
-            self.classified.eq(classified),
+            self.classified.eq(classified), *([issue.double.eq(0)] if config.double_rate else []),
             pause.eq(pause - ~paced), flush.eq(flush - ~flushed), flushed.eq(flush <= 1),
         ]
         with m.FSM():
@@ -237,6 +248,8 @@ class Sequencer(wiring.Component):
             with m.State("load"):
                 m.d.sync += [
                     pass_.eq(0), block.eq(0), part.eq(0), block_tile.eq(phase.tile), part_tile.eq(phase.tile)]
+                if config.copied:
+                    m.d.sync += left.eq(0)
                 m.d.comb += waiting.eq(1)
                 with m.If(~record.busy & ~(phase.classify & self.results_busy)):
                     m.next = "job"
@@ -245,12 +258,15 @@ class Sequencer(wiring.Component):
             with m.State("words"):
                 with m.If(~kept_out) if config.inputs_apart else nullcontext():
                     m.d.sync += [
-                        issue_pass.eq(pass_), issue_offset.eq(phase.operand + Mux(phase.paired, word, word >> 1)),
-                        issue.odd.eq(~phase.paired & word[0]), issue.paired.eq(phase.paired),
+                        issue_pass.eq(pass_), issue_offset.eq(phase.operand + position),
+                        issue.odd.eq(0 if config.double_rate else ~phase.paired & word[0]),
+                        issue.paired.eq(phase.paired),
                         issue.tail.eq(last_word), issue.compute.eq(1), issue.last.eq(last_word),
                         tile.eq(tile + phase.tile_word_step),
-                        word.eq(word + 1), last_word.eq(word + 1 == phase.words),
+                        word.eq(word + 1), last_word.eq(word + 1 == words),
                     ]
+                    if config.double_rate:
+                        m.d.sync += issue.double.eq(~phase.paired & (~last_word | phase.words[0]))
                     with m.If(last_word):
                         m.d.comb += [finish.eq(1), query.label.eq(phase.classify)]
                         m.d.sync += [
@@ -334,6 +350,9 @@ class Sequencer(wiring.Component):
                     m.d.sync += block_tile.eq(next_tile)
                     with m.If(last_of_part):
                         m.d.sync += part_tile.eq(next_tile)
+            if config.copied:
+                with m.If(phase.part[0] | ~last_of_part | last_pass):
+                    m.d.sync += left.eq(0)
         m.d.comb += [
             self.forward.eq(self.running & ~waiting & ~draining.backward),
             self.backward.eq(self.running & ~waiting & draining.backward),
@@ -420,7 +439,8 @@ class Sequencer(wiring.Component):
         # the job before has been written, and the next not taken its place.
         late = Signal(data.StructLayout({
             "pass_": pass_shape, "block": blocks_shape, "final": 1}))
-        with m.If(out & (row == 4 if config.rows == TILE else row[1:] == 1)):
+        kept = row == 4 if config.rows == TILE else row[1:] == (2 if config.double_rate else 1)
+        with m.If(out & kept):
             m.d.sync += [late[name].eq(job[name]) for name in late.shape().members]
         late_word = late.block >> in_tile
         part_bits = ceil_log2(config.update_words)

@@ -29,9 +29,13 @@ class Timing:
         """Between the words of two jobs: the auxiliary operands of the first are read, or nothing is done."""
         return max(1, phase["keep_value"] + phase["keep_gate"])
 
+    def words(self, phase: dict[str, int]) -> int:
+        """Cycles in which a job's words are read."""
+        return (phase["words"] >> 1 if self.array.double_rate else phase["words"]) + 1
+
     def job(self, phase: dict[str, int]) -> int:
         """From a job's first word to the next's."""
-        return max(phase["words"] + 1 + self.job_start(phase), phase["pace"] + 2)
+        return max(self.words(phase) + self.job_start(phase), phase["pace"] + 2)
 
     phase_start = 1
     """From the first cycle in which the record is there to the first job."""
@@ -110,7 +114,7 @@ class Timing:
     @property
     def row_gap(self) -> int:
         """Between two rows that are ready."""
-        return 0 if self.array.pipelined else 1
+        return 0 if self.array.pipelined else 2
 
     @property
     def row_least(self) -> int:

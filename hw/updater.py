@@ -15,7 +15,7 @@ from amaranth.utils import ceil_log2
 
 from ..model.config import MAX_BATCH
 from .column import reply_layout
-from .config import MEMBER_BITS, TILE, ArrayConfig
+from .config import INPUT_WORDS, MEMBER_BITS, TILE, ArrayConfig
 from .counters import CounterLanes, CounterMemory, StepLayout
 from .group_scan import GroupScan
 from .memory import registered
@@ -65,8 +65,10 @@ class Updater(wiring.Component):
         Address of the replay memory.
     inputs_busy : In(1)
         The memory of inputs is read by the array, not from here. This and the next only where inputs lie apart.
-    read : Out(1)
-        Input `read_word` is to be read, for its lower half.
+    come, input_word : Out
+        Input word `input_word` of `read_sample` is read, for its lower half.
+    sample : Out
+        In the cycle after `come`: its sample.
     alone, rarely : Out(1)
         No other sample updates the row; or, if others do, it is upper halves that they step with. Then most cycles
         read nothing.
@@ -116,7 +118,8 @@ class Updater(wiring.Component):
             "copy": Out(range(config.tiles)),
             "updated": Out(1),
             "lost": Out(range(config.update_lanes + 1)),
-        } | ({"read": Out(1), "alone": Out(1), "rarely": Out(1), "inputs_busy": In(1)} if config.inputs_apart else {}))
+        } | ({"come": Out(1), "sample": Out(range(MAX_BATCH)), "input_word": Out(range(INPUT_WORDS)),
+              "alone": Out(1), "rarely": Out(1), "inputs_busy": In(1)} if config.inputs_apart else {}))
 
     def elaborate(self, platform):
         m = Module()
@@ -168,14 +171,14 @@ class Updater(wiring.Component):
             row_done.eq(word_done & last_word),
         ]
         entry_bits = 1 if lanes < TILE else 0
+        region = layer.replay_region + (word >> entry_bits)
 
         with m.If(~stall):
             m.d.sync += [
                 chosen.valid.eq(active | host_read | host_write), chosen.first.eq(Mux(active, fresh, host_read)),
                 chosen.last.eq(Mux(active, samples.last, host_write)),
                 chosen.last_word.eq(last_word), chosen.first_word.eq(word == 0),
-                chosen_region.eq(layer.replay_region + (word >> entry_bits)), chosen_half.eq(word[0]),
-                chosen_word.eq(word),
+                chosen_region.eq(region), chosen_half.eq(word[0]), chosen_word.eq(word),
             ]
             with m.If(active):
                 m.d.sync += fresh.eq(0)
@@ -185,16 +188,16 @@ class Updater(wiring.Component):
                 with m.If(row_done):
                     m.d.sync += active.eq(0)
 
-        # With registers, the place is told a cycle later than the rest of the word in work: it is far away.
-        def late(flag):
-            return registered(m, flag) if config.pipelined else flag
-
+        # The place is told a cycle later than the rest of the word in work, and so is stage 0's.
+        m.d.comb += stage_place[0].eq(place)
         if config.pipelined:
-            m.d.comb += stage_place[0].eq(place)
+            moves = registered(m, by_word)
         else:
+            moved, moves = Signal(), Signal()
             with m.If(~stall):
-                m.d.sync += stage_place[0].eq(place)
-        with m.If(late(by_word)):
+                m.d.sync += moved.eq(by_word)
+            m.d.comb += moves.eq(moved & ~stall)
+        with m.If(moves):
             m.d.sync += [
                 place.counter.eq(place.counter + 1),
                 place.tile.eq(place.tile + (place.half if lanes < TILE else config.update_words)),
@@ -220,8 +223,9 @@ class Updater(wiring.Component):
             with m.Elif(taken):
                 m.d.sync += row_valid.eq(0)
             row, over = waiting, row_done
-        m.d.comb += [
-            taken.eq(row_valid & (~active | over)), samples.take.eq(taken), samples.i.eq(row.samples)]
+        # Without registers stage 0 must be empty: its place would be the next row's.
+        ready = ~active | over if config.pipelined else ~(active | chosen.valid)
+        m.d.comb += [taken.eq(row_valid & ready), samples.take.eq(taken), samples.i.eq(row.samples)]
         m.d.comb += samples.phase.eq(self.phase - (place if config.chained else row.place).row[:8])
 
         def begin(row):
@@ -229,7 +233,7 @@ class Updater(wiring.Component):
 
         with m.If(taken):
             m.d.sync += [active.eq(1), fresh.eq(1), last_word.eq(layer.words == 0), word.eq(0)]
-        with m.If(late(taken)):
+        with m.If(registered(m, taken) if config.pipelined else taken):
             m.d.sync += begin(row.place)
 
         m.d.comb += [
@@ -248,7 +252,15 @@ class Updater(wiring.Component):
         at_rest = Signal()
         m.d.comb += at_rest.eq(~(active | chosen.valid | registered(m, in_flight)))
 
-        replay_address = Cat(chosen_region, chosen_half, samples.sample)
+        activations = self.activations
+        if config.double_rate:
+            # Read a stage ahead, and kept in a register: what steps with them takes the whole cycle.
+            replay_address = Cat(region[:8], word[0], samples.coming)
+            activations = Signal(lanes, reset_less=True)
+            with m.If(registered(m, ~stall)):
+                m.d.sync += activations.eq(self.activations)
+        else:
+            replay_address = Cat(chosen_region, chosen_half, samples.sample)
         if issue:
             replay_address = registered(m, replay_address)
         m.d.comb += [
@@ -264,7 +276,7 @@ class Updater(wiring.Component):
         m.d.comb += [
             *(steps.stages[number].eq(stage[step - 1 + number]) for number in range(groups + 1)),
             *(getattr(steps, name).eq(layer[name]) for name in ("tail", "reinforce", "reinforce_mask")),
-            steps.found.eq(memory.o), steps.activations.eq(self.activations), steps.hosted.eq(hosted),
+            steps.found.eq(memory.o), steps.activations.eq(activations), steps.hosted.eq(hosted),
             steps.load.eq(ahead), steps.shift.eq(shift), steps.enters.eq(self.i_counter.payload),
             self.o_counter.payload.eq(steps.o[0]),
             memory.i.eq(steps.o), self.signs.eq(steps.signs), self.lost.eq(steps.lost),
@@ -279,20 +291,21 @@ class Updater(wiring.Component):
         with m.If(self.write):
             m.d.sync += self.block.eq(stage_place[final].row[ceil_log2(config.rows):])
         copying = C(0)
-        if config.weight_memory == "copied":
+        if config.copied:
             # The place of what is written stays for a second cycle; the next word may be read in the one without step.
             copying = registered(m, stage[step - 1].valid & stage[step - 1].last & registered(m, layer.copy != 0))
             m.d.comb += ahead.eq(copying & chosen.valid & chosen.first)
         busy_port = memory.write & chosen.valid & stage[0].first if memory.single_port else 0
         held_up = copying | busy_port
         if config.inputs_apart:
+            # The upper half has come with the lower.
             wants = Signal()
-            m.d.comb += self.read.eq(wants & ~busy_port)
+            m.d.comb += [
+                wants.eq((self.slot == 1) & active & ~word[0]), self.come.eq(wants & ~stall),
+                self.alone.eq(fresh & samples.last), self.sample.eq(samples.sample),
+                self.input_word.eq(word >> entry_bits)]
             with m.If(~stall):
-                # The upper half has come with the lower.
-                m.d.sync += [
-                    wants.eq((self.slot == 1) & active & ~word[0]),
-                    self.rarely.eq(word[0] | (fresh & samples.last)), self.alone.eq(fresh & samples.last)]
+                m.d.sync += self.rarely.eq(word[0] | self.alone)
             held_up = held_up | (wants & self.inputs_busy)
         m.d.comb += stall.eq(held_up)
 
@@ -306,10 +319,10 @@ class Updater(wiring.Component):
         m.d.comb += [record.parity.eq(self.parity), record.base.eq(Cat(
             C(0, ceil_log2(SLOT)), self.slot))]
 
-        layer_done = ~scan.busy & ~row_valid & at_rest
+        layer_done, request_done = ~scan.busy & ~row_valid & at_rest, request.words == 1
         if not config.pipelined:
-            # All that follows from it is too much for the same cycle on iCE40.
-            layer_done = registered(m, layer_done & ~scan.start)
+            # All that follows from these is too much for the same cycle on iCE40.
+            layer_done, request_done = registered(m, layer_done & ~scan.start), registered(m, request_done)
 
         def rest():
             m.d.sync += [
@@ -407,7 +420,7 @@ class Updater(wiring.Component):
             with m.State("advance"):
                 m.d.comb += by_word.eq(1)
                 m.d.sync += [request.words.eq(request.words - 1), left.eq(lanes)]
-                with m.If(request.words == 1):
+                with m.If(request_done):
                     rest()
                 with m.Elif(request.write):
                     m.next = "fill"

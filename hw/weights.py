@@ -39,15 +39,18 @@ class WeightMemory(wiring.Component):
         Tile to read, one a cycle.
     i_transpose, i_block : In
         Give columns for rows; the block of the tile. They go with `i_address`. With
-        `config.weight_memory` "copied" there is no transposing: the address is that of the copy.
+        `config.copied` there is no transposing: the address is that of the copy.
+    i_double, second_half : In
+        Give the tile and then, half a cycle later, the next, for an address that is even; goes with `i_address`. The
+        second half of a cycle. Only where `config.double_rate`.
     o_tile : Out(tile_layout)
-        The tile, `config.tile_latency` cycles after its address.
+        The tile, `config.tile_latency` cycles after its address; half a cycle less at the double rate.
     write : In(1)
         Write `signs` (U bits) into row `row` of consecutive tiles from `tile` on, which must be a multiple of ω.
         Where U is 8, `half` picks the upper or lower half of the tile's row. Visible to reads from the next cycle on,
         or with `config.pipelined` from the one after; until then these tiles must not be read.
     copy : In
-        If not 0, and `config.weight_memory` is "copied": the tile that is so much further holds the same weights
+        If not 0, and `config.copied`: the tile that is so much further holds the same weights
         transposed, and is written in the next cycle; until then all that goes with `write` but the signs must be
         still.
     """
@@ -65,11 +68,11 @@ class WeightMemory(wiring.Component):
             "half": In(1),
             "signs": In(config.update_lanes),
             "copy": In(range(config.tiles)),
-        })
+        } | ({"i_double": In(1), "second_half": In(1)} if config.double_rate else {}))
 
     def elaborate(self, platform):
         m = Module()
-        if self.config.weight_memory == "copied":
+        if self.config.copied:
             self._copied(m)
         else:
             self._multiplexed(m)
@@ -153,7 +156,10 @@ class WeightMemory(wiring.Component):
         m.d.comb += mask.eq(Mux(second, Cat((part == number).replicate(lanes) for number in range(TILE // lanes)),
                                 Cat(place == bit % rows for bit in range(TILE))))
         # The address waits a cycle, so that the tile need not.
-        read_address, write_address = registered(m, self.i_address), tile
+        read_address, write_address, clock = registered(m, self.i_address), tile, ClockSignal()
+        if config.double_rate:
+            odd = Mux(registered(m, self.i_double), self.second_half, read_address[0])
+            read_address, clock = Cat(odd, read_address[1:]), ClockSignal("double")
         if wide > 1:
             read_address = Cat(registered(m, self.i_block), read_address)
             write_address = Cat(Mux(second, self.half, self.row[-1]), tile)
@@ -168,7 +174,7 @@ class WeightMemory(wiring.Component):
                             Cat(self.signs[(first + column) % lanes].replicate(rows) for column in range(wide)))),
             ]
             found = _bit_written(m, f"bank_{number}", config.tiles * wide, read_address, write_address, enable, mask,
-                                 word, half=registered(m, self.i_block) if halved else None)
+                                 word, read_clock=clock, half=registered(m, self.i_block) if halved else None)
             columns += [found[column * rows:][:rows] for column in range(wide)]
         for row in range(config.rows):
             m.d.comb += self.o_tile[row].eq(Cat(column[row] for column in columns))
@@ -179,7 +185,8 @@ def _pick(words: list, number):
     return data.ArrayLayout(TILE, len(words))(Cat(words))[number] if len(words) > 1 else words[0]
 
 
-def _bit_written(m: Module, name: str, depth: int, read_address, write_address, enable, mask, word, half=None):
+def _bit_written(m: Module, name: str, depth: int, read_address, write_address, enable, mask, word, *, read_clock,
+                 half=None):
     """A memory of 16-bit words in iCE40 block RAM, of which a write changes the bits of `mask`; what is read is the
     word, or the `half` of it, for which the block RAM has a multiplexer.
 
@@ -198,7 +205,7 @@ def _bit_written(m: Module, name: str, depth: int, read_address, write_address, 
         m.submodules[f"{name}_{number}"] = Instance(
             "SB_RAM40_4K",
             p_READ_MODE=mode, p_WRITE_MODE=0,
-            i_RCLK=ClockSignal(), i_RCLKE=1, i_RE=1, i_RADDR=Cat(read_address[:8 + mode], C(0, 3))[:11],
+            i_RCLK=read_clock, i_RCLKE=1, i_RE=1, i_RADDR=Cat(read_address[:8 + mode], C(0, 3))[:11],
             o_RDATA=output,
             i_WCLK=ClockSignal(), i_WCLKE=block, i_WE=1, i_WADDR=Cat(write_address[:8], C(0, 3))[:11],
             i_MASK=~mask, i_WDATA=word)

@@ -123,7 +123,7 @@ async def weights(dut):
     """Writes at every row and word, reads as it lies and transposed, both at once."""
     rng = random.Random(1)
     lanes, words, latency = CONFIG.update_lanes, CONFIG.update_words, CONFIG.tile_latency
-    copied = CONFIG.weight_memory == "copied"
+    copied = CONFIG.copied
     distance = CONFIG.tiles // 2 if copied else 0
     start_clock(dut)
     await reset(dut)

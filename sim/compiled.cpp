@@ -35,14 +35,22 @@ struct Core {
     std::vector<uint32_t> seen;  // For each cycle that was watched.
     uint64_t before[STATISTICS] = {};
 
-    void fall() {
-        top.clk = 0;
+    void edge(bool clock) {
+        top.clk = clock;
+#ifdef DOUBLE_RATE
+        top.double_clk = 1;
+#endif
         top.eval();
+#ifdef DOUBLE_RATE
+        top.double_clk = 0;
+        top.eval();
+#endif
     }
 
+    void fall() { edge(false); }
+
     void rise() {
-        top.clk = 1;
-        top.eval();
+        edge(true);
         cycle++;
     }
 

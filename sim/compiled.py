@@ -260,7 +260,8 @@ def _library(array: ArrayConfig, build_directory: Path) -> Path:
     ports = (f"#define SOURCES(X) {listed(sources)}\n#define SINKS(X) {listed(sinks)}\n"
              f"#define RUN {sources.index('i_run')}\n#define STATISTICS {len(STATISTICS)}\n"
              f"#define STATISTIC_WIDTH {array.statistic_width}\n"
-             f"#define WATCHED(X) {' '.join(f'X({name})' for name in WATCHED)}\n")
+             f"#define WATCHED(X) {' '.join(f'X({name})' for name in WATCHED)}\n"
+             f"{'#define DOUBLE_RATE' if array.double_rate else ''}\n")
     texts = {"top.v": verilog.convert(Core(array), name="top", emit_src=False, strip_internal_attrs=True),
              "ports.h": ports} | {cell.name: cell.read_text() for cell in array_cells(array)}
     return verilate(texts, HARNESS, top="top", library=True, build_directory=build_directory)

@@ -50,7 +50,7 @@ _NEEDED = ("g++", "make", "perl")
 
 def array_cells(array: ArrayConfig) -> list[Path]:
     """Models of the vendor's cells that an array is made with, for `sources`."""
-    names = {"SB_SPRAM256KA": array.single_port, "SB_RAM40_4K": array.weight_memory == "copied"}
+    names = {"SB_SPRAM256KA": array.single_port, "SB_RAM40_4K": array.copied}
     return [CELLS / f"{name}.v" for name, used in names.items() if used]
 
 

@@ -92,7 +92,10 @@ PATTERNS: dict[str, Callable[[], Iterator[bool]]] = {
 
 
 def start_clock(dut, period: int = 10, unit: str = "ns") -> Clock:
-    """Start `dut.clk`; runs for the rest of the test without waking Python."""
+    """Start `dut.clk`, and one of twice its frequency where there is a domain `double`; they run for the rest of the
+    test without waking Python."""
+    if hasattr(dut, "double_clk"):
+        Clock(dut.double_clk, period / 2, unit).start()
     clock = Clock(dut.clk, period, unit)
     clock.start()
     return clock

@@ -70,7 +70,7 @@ def causes(trace: Trace, program: Program, batch: int, *, learn: bool) -> dict[s
     found = dict.fromkeys(OVERHEADS, 0.0)
     for phase in program_phases(program, learn=learn):
         jobs = (phase["blocks"] + 1) * passes
-        words, start = phase["words"] + 1, timing.job_start(phase)
+        words, start = timing.words(phase), timing.job_start(phase)
         pace = timing.job(phase) - words - start
         # There are jobs but one between words; the first begins in a cycle of its own.
         for name, cycles in (("words", jobs * words), ("job", (jobs - 1) * start + 1), ("pace", (jobs - 1) * pace)):

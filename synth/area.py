@@ -35,7 +35,7 @@ LUT_RAM_BLOCKS = {"weights": "columns", "operands": "columns", "ranks": "columns
 def features(config: ArrayConfig, link: LinkConfig, family: str) -> dict[str, dict[str, float]]:
     """What each block's LUTs are proportional to."""
     columns, samples, lanes = config.columns, config.samples, config.update_lanes
-    words, copied = config.update_words, config.weight_memory == "copied"
+    words, copied = config.update_words, config.copied
     search = "chained" if config.chained else "masked"
     found = {
         "elements": {"row of a sample": samples * config.rows, "sample": samples},

@@ -124,7 +124,8 @@ class Board:
         platform = self.platform()
         input_hz = float(platform.default_clk_frequency)
         if self.device.family == "ice40":
-            return Ice40Pll.for_frequency(input_hz, self.clock_hz, pad=self.pll_pad)
+            return Ice40Pll.for_frequency(
+                input_hz, self.clock_hz, pad=self.pll_pad, double=self.config.double_rate)
         return Ecp5Pll.for_frequency(input_hz, self.clock_hz)
 
 
@@ -136,7 +137,7 @@ BOARDS = {board.name: board for board in (
         platform=ICEBreakerPlatform,
         config=ArrayConfig(columns=1, lanes=1, rows=8, update_lanes=8, counter_memory="spram", operand_words=1024,
                            rank_words=2048, winner_words=512, counter_words=8192, fan_in=511, statistic_width=16,
-                           tiles=128, weight_memory="copied"),
+                           tiles=128, weight_memory="double_rate"),
         clock_hz=36_000_000,
         loader_board="ice40_generic",
         pll_pad=True,
@@ -150,7 +151,7 @@ BOARDS = {board.name: board for board in (
         config=ArrayConfig(columns=1, lanes=1, rows=8, update_lanes=8, counter_bits=6,
                            counter_memory="spram_with_inputs", operand_words=512, replay_words=256, rank_words=2048,
                            winner_words=256, counter_words=8192, fan_in=1023, statistic_width=16, tiles=256,
-                           weight_memory="copied"),
+                           weight_memory="double_rate"),
         clock_hz=36_000_000,
         loader_board="ice40_generic",
         pll_pad=True,

@@ -82,6 +82,8 @@ def build(board: Board, *, seeds: int = 1, top=None, folder: Path = Path("build/
         raise ValueError(f"seeds must be a positive integer, not {seeds!r}")
     family = board.device.family
     nextpnr, packer = TOOLS[family]
+    # Of paths between clocks nextpnr checks none itself.
+    timing = ["--detailed-timing-report"] if board.config.double_rate else []
     with _synthesised(board, top, folder, time_limit, progress) as (work, tools):
         netlist, constraints = work / NETLIST, CONSTRAINTS[family]
         blocks = cells_by_block(top_module(json.loads((work / NETLIST).read_text())))
@@ -102,7 +104,7 @@ def build(board: Board, *, seeds: int = 1, top=None, folder: Path = Path("build/
 
                 try:
                     run(nextpnr, *board.device.nextpnr, *options, "--json", netlist.name, *files, partial[0],
-                        "--report", partial[1], "--seed", str(seed), "--timing-allow-fail",
+                        "--report", partial[1], *timing, "--seed", str(seed), "--timing-allow-fail",
                         folder=work, log=log, time_limit=time_limit, watch=follow)
                 except RouterStalled as stalled:
                     failures.append(str(stalled))

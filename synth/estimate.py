@@ -83,14 +83,13 @@ class BlockUse:
 def memories(config: ArrayConfig, link: LinkConfig) -> list[MemoryShape]:
     """Every memory of the core and its link."""
     lanes, verdict = config.lanes, VerdictLayout.size
-    weights = {"multiplexed": [MemoryShape(
-        name="weights", width=TILE * config.paired_banks, depth=depth, granularity=min(TILE, config.update_lanes),
-        count=TILE // config.paired_banks) for depth in split_depths(config.tiles)
-    ], "copied": [MemoryShape(
+    weights = [MemoryShape(
         name="weights", width=TILE, depth=config.tiles * TILE // config.word_rows, granularity=1,
-        count=config.word_rows)]}
+        count=config.word_rows)] if config.copied else [MemoryShape(
+            name="weights", width=TILE * config.paired_banks, depth=depth, granularity=min(TILE, config.update_lanes),
+            count=TILE // config.paired_banks) for depth in split_depths(config.tiles)]
     found = [
-        *weights[config.weight_memory],
+        *weights,
         MemoryShape(name="operands", width=TILE * lanes, depth=config.operand_words, granularity=config.rows,
                     count=2 * config.columns),
         MemoryShape(name="ranks", width=config.rank_bits * config.drain_rows * lanes,

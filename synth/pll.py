@@ -22,6 +22,8 @@ class Ice40Pll:
         Dividers of the reference, of the feedback, and of the oscillator.
     pad
         Whether the reference is the PLL's own pin.
+    double
+        Whether it makes a clock of twice the frequency too, which rises with each edge of the other.
     """
 
     input_hz: float
@@ -29,9 +31,10 @@ class Ice40Pll:
     divf: int
     divq: int
     pad: bool
+    double: bool = False
 
     @classmethod
-    def for_frequency(cls, input_hz: float, output_hz: float, *, pad: bool) -> "Ice40Pll":
+    def for_frequency(cls, input_hz: float, output_hz: float, *, pad: bool, double: bool = False) -> "Ice40Pll":
         """The dividers that come nearest.
 
         Raises
@@ -40,10 +43,10 @@ class Ice40Pll:
             None makes `output_hz` within a thousandth.
         """
         options = [
-            cls(input_hz=input_hz, divr=divr, divf=divf, divq=divq, pad=pad)
+            cls(input_hz=input_hz, divr=divr, divf=divf, divq=divq, pad=pad, double=double)
             for divr in range(16) if 10e6 <= input_hz / (divr + 1) <= 133e6
             for divf in range(128) if 533e6 <= input_hz / (divr + 1) * (divf + 1) <= 1066e6
-            for divq in range(1, 7)
+            for divq in range(1 + double, 7)
         ]
         return _nearest(options, output_hz)
 
@@ -57,19 +60,25 @@ class Ice40Pll:
         """Loop filter for the frequency that the phases are compared at."""
         return sum(self.input_hz / (self.divr + 1) >= limit for limit in (0, 17e6, 26e6, 44e6, 66e6, 101e6))
 
-    def instance(self, *, reference, output: Signal, locked: Signal) -> Instance:
-        """The primitive. `reference` is the pin itself if `pad`, else a signal; `output` is on a global net."""
+    def instance(self, *, reference, output: Signal, locked: Signal, double: Signal | None = None) -> Instance:
+        """The primitive. `reference` is the pin itself if `pad`, else a signal; `output` and `double` are on global
+        nets."""
+        kind, outputs = "", {"o_PLLOUTGLOBAL": output}
+        if self.double:
+            # The oscillator's divider makes the faster one, and another the half of it.
+            kind, outputs = "2F_", {"p_PLLOUT_SELECT_PORTA": "GENCLK", "o_PLLOUTGLOBALA": double,
+                                    "p_PLLOUT_SELECT_PORTB": "GENCLK_HALF", "o_PLLOUTGLOBALB": output}
         return Instance(
-            "SB_PLL40_PAD" if self.pad else "SB_PLL40_CORE",
+            f"SB_PLL40_{kind}{'PAD' if self.pad else 'CORE'}",
             p_FEEDBACK_PATH="SIMPLE",
             p_DIVR=Const(self.divr, 4),
             p_DIVF=Const(self.divf, 7),
-            p_DIVQ=Const(self.divq, 3),
+            p_DIVQ=Const(self.divq - self.double, 3),
             p_FILTER_RANGE=Const(self.filter_range, 3),
             **{"i_PACKAGEPIN" if self.pad else "i_REFERENCECLK": reference},
             i_RESETB=Const(1),
             i_BYPASS=Const(0),
-            o_PLLOUTGLOBAL=output,
+            **outputs,
             o_LOCK=locked,
         )
 
@@ -114,8 +123,8 @@ class Ecp5Pll:
         """The frequency made."""
         return self.input_hz * self.clkfb_div / self.clki_div
 
-    def instance(self, *, reference, output: Signal, locked: Signal) -> Instance:
-        """The primitive."""
+    def instance(self, *, reference, output: Signal, locked: Signal, double: Signal | None = None) -> Instance:
+        """The primitive; there is no `double`."""
         return Instance(
             "EHXPLLL",
             a_FREQUENCY_PIN_CLKI=f"{self.input_hz / 1e6:g}",

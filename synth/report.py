@@ -23,6 +23,11 @@ PLACED = {
 }
 
 
+WHOLE_CYCLE = re.compile(r"WREN|DATAIN_\d+")
+"""Pins with the clock of the double rate that may be as late as those with the design's: the single-ported memory's,
+since nothing is written by the edge in the middle of a cycle (see `hw/inputs.py`)."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Use:
     """How many of something are used, and how many there are."""
@@ -69,7 +74,8 @@ class Placement:
     seed
         The seed.
     fmax_mhz
-        Of the design's clock.
+        Of the design's clock. Where there is one of twice the frequency too, that and what goes from clock to clock
+        allow it as well; the latter has half a cycle.
     clocks
         Fmax of every clock, by net.
     critical_path
@@ -190,8 +196,12 @@ def parse_placement(report: Path, *, seed: int, target_mhz: float,
     main = min(clocks, key=lambda name: abs(constraints[name] - target_mhz))
     path = next((path["path"] for path in content["critical_paths"]
                  if path["from"] == path["to"] == f"posedge {main}"), None)
+    limits = [clocks[main]]
+    for name, constraint in constraints.items():
+        if round(constraint / target_mhz, 2) == 2:
+            limits += [clocks[name] / 2, _crossing_mhz(content["detailed_net_timings"], {main, name})]
     placement = Placement(
-        seed=seed, fmax_mhz=clocks[main], clocks=clocks,
+        seed=seed, fmax_mhz=min(limits), clocks=clocks,
         critical_path=None if path is None else _critical_path(path, blocks))
 
     uses: dict[str, Use] = {}
@@ -201,6 +211,17 @@ def parse_placement(report: Path, *, seed: int, target_mhz: float,
             uses[PLACED[name]] = Use(used=before.used + values["used"],
                                      available=before.available + values["available"])
     return placement, uses
+
+
+def _crossing_mhz(nets: list[dict], clocks: set[str]) -> float:
+    """The design's clock that paths from one of `clocks` to the other allow."""
+    events = {f"posedge {name}" for name in clocks}
+    slowest = 0.0
+    for net in nets:
+        for end in net["endpoints"]:
+            if {net["event"], end["event"]} == events:
+                slowest = max(slowest, max(end["delay"]) * (1 if WHOLE_CYCLE.fullmatch(end["port"]) else 2))
+    return 1e3 / slowest
 
 
 def _critical_path(steps: list[dict], blocks: set[str]) -> CriticalPath:

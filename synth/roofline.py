@@ -11,6 +11,7 @@ from ..hw.config import TILE
 from ..hw.link.config import LinkConfig
 from ..hw.link.protocol import CRC_BYTES, REQUEST_HEADER, RESPONSE_HEADER
 from ..hw.program import Program
+from ..hw.timing import Timing
 from ..model.config import MAX_BATCH, NetworkConfig
 from .schedule import InputReads, program_layers, program_phases, row_chances, row_samples
 
@@ -94,7 +95,8 @@ def find_roofline(program: Program, link: LinkConfig, *, batch: int = MAX_BATCH,
     blocks = sum(-(-width // array.rows) for width in network.layers[1:-1])
     row_words = [layer["words"] + 1 for layer in layers]
 
-    reads = sum((phase["words"] + 1) * (phase["blocks"] + 1) for phase in phases) * passes
+    timing = Timing(array=array)
+    reads = sum(timing.words(phase) * (phase["blocks"] + 1) for phase in phases) * passes
     aside = sum((phase["keep_value"] + phase["keep_gate"]) * (phase["blocks"] + 1) for phase in phases) * passes
     writes = sum((phase["write_value"] + phase["write_gate"]) * (phase["blocks"] + 1) for phase in phases) * passes
     rows = [sum(1 for count in row_samples(network, layer, triggered) if count) for layer in range(network.depth)]
@@ -104,7 +106,7 @@ def find_roofline(program: Program, link: LinkConfig, *, batch: int = MAX_BATCH,
     loaded = batch * (program.sample_beats - 1)
     ports = {"weights": reads, "counters": accesses * (2 if array.single_port else 1)}
     if array.inputs_apart:
-        first = (phases[0]["words"] + 1) * (phases[0]["blocks"] + 1) * passes
+        first = timing.words(phases[0]) * (phases[0]["blocks"] + 1) * passes
         updates = InputReads.of(row_samples(network, 0, triggered), row_words[0])
         ports |= {"inputs": first + updates.count + loaded, "operands": max(reads - first + aside, writes),
                   "replay": max(sum(steps[1:]), batch * blocks)}

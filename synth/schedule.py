@@ -294,7 +294,7 @@ class _Walk:
     def _jobs(self, run: _Run, phase: dict[str, int], kind: str) -> None:
         """All jobs of a phase."""
         timing, array = self.timing, self.array
-        words, start, length = phase["words"] + 1, timing.job_start(phase), timing.job(phase)
+        words, start, length = timing.words(phase), timing.job_start(phase), timing.job(phase)
         blocks = list(range(phase["blocks"] + 1))
         parts = [blocks[first:first + phase["part"] + 1] for first in blocks[::phase["part"] + 1]]
         begin = work_begin = run.now
@@ -400,7 +400,7 @@ class _Walk:
         for layer, (record, counts) in enumerate(zip(self.layers, self.layer_samples, strict=True)):
             begin, blocks = now, []
             now += timing.record(LAYER) + timing.layer_start
-            words, copied = record["words"] + 1, array.weight_memory == "copied" and record["copy"] != 0
+            words, copied = record["words"] + 1, array.copied and record["copy"] != 0
             search = (_GroupSearch if array.chained else _RowSearch)(self, layer, now, array_end)
             free, take, written = now, now, now
             if not layer:

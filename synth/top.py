@@ -1,6 +1,6 @@
 """The design on a board: clock, reset and pins around the system.
 
-    clock pin ─► PLL ─► sync clock
+    clock pin ─► PLL ─► sync clock, and of twice the frequency where the array has one
                   └─ locked ─► settling time ─► sync reset
     uart pins ◄──────────────► System
 """
@@ -23,8 +23,8 @@ class Clocking(Elaboratable):
 
     Attributes
     ----------
-    clock : Signal()
-        The design's clock.
+    clock, double : Signal()
+        The design's clock; one that rises with each of its edges, if the array is of the double rate.
     unsettled : Signal()
         High until the PLL has locked and the block RAMs have settled.
     """
@@ -32,6 +32,7 @@ class Clocking(Elaboratable):
     def __init__(self, board: Board):
         self.board = board
         self.clock = Signal()
+        self.double = Signal()
         self.unsettled = Signal(init=1)
 
     def elaborate(self, platform):
@@ -45,7 +46,7 @@ class Clocking(Elaboratable):
             reference = buffer.i
 
         locked = Signal()
-        m.submodules.pll = pll.instance(reference=reference, output=self.clock, locked=locked)
+        m.submodules.pll = pll.instance(reference=reference, output=self.clock, locked=locked, double=self.double)
 
         # Counts in a domain of its own, which the reset that follows from it does not stop.
         m.domains.settling = ClockDomain(local=True)
@@ -85,6 +86,9 @@ class Top(Elaboratable):
         m.submodules.clocking = clocking = Clocking(board)
         m.domains.sync = ClockDomain()
         m.d.comb += ClockSignal().eq(clocking.clock)
+        if board.config.double_rate:
+            m.domains.double = ClockDomain(reset_less=True)
+            m.d.comb += ClockSignal("double").eq(clocking.double)
         m.submodules.reset_sync = ResetSynchronizer(clocking.unsettled)
         m.submodules.rx = rx = io.Buffer("i", uart.rx)
         m.submodules.tx = tx = io.Buffer("o", uart.tx)

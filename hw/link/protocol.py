@@ -207,8 +207,8 @@ class Capabilities:
                    request_bytes=request_bytes, response_bytes=response_bytes)
 
 
-_CHOICES = {"weight_memory": ("multiplexed", "copied"), "counter_memory": ("block", "spram", "spram_with_inputs"),
-            "pipelined": (False, True)}
+_CHOICES = {"weight_memory": ("multiplexed", "copied", "double_rate"),
+            "counter_memory": ("block", "spram", "spram_with_inputs"), "pipelined": (False, True)}
 """Fields of ArrayConfig that are not numbers."""
 
 

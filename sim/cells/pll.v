@@ -1,17 +1,19 @@
-// What the PLLs have in common: they measure their reference, wait as a PLL does, then multiply.
+// What the PLLs have in common: they measure their reference, wait as a PLL does, then multiply. `half` falls and rises
+// with the rising edges of `clock`.
 `timescale 1ns / 1ps
 module pll #(
     parameter MULTIPLY = 1,
     parameter DIVIDE = 1
 ) (
     input reference, enable,
-    output reg clock, locked
+    output reg clock, half, locked
 );
     realtime edge_before, half_period;
     integer edges;
 
     initial begin
         clock = 0;
+        half = 0;
         locked = 0;
         edges = 0;
         half_period = 0;
@@ -29,7 +31,11 @@ module pll #(
     // It runs before it has locked.
     always begin
         wait (half_period > 0);
-        #(half_period) clock = ~clock;
+        #(half_period) begin
+            if (!clock)
+                half = ~half;
+            clock = ~clock;
+        end
     end
 endmodule
 
@@ -45,7 +51,7 @@ module SB_PLL40_CORE #(
     output PLLOUTGLOBAL, LOCK
 );
     pll #(.MULTIPLY(DIVF + 1), .DIVIDE((DIVR + 1) * (1 << DIVQ)))
-        pll (.reference(REFERENCECLK), .enable(RESETB & ~BYPASS), .clock(PLLOUTGLOBAL), .locked(LOCK));
+        pll (.reference(REFERENCECLK), .enable(RESETB & ~BYPASS), .clock(PLLOUTGLOBAL), .half(), .locked(LOCK));
 endmodule
 
 module SB_PLL40_PAD #(
@@ -59,7 +65,24 @@ module SB_PLL40_PAD #(
     output PLLOUTGLOBAL, LOCK
 );
     pll #(.MULTIPLY(DIVF + 1), .DIVIDE((DIVR + 1) * (1 << DIVQ)))
-        pll (.reference(PACKAGEPIN), .enable(RESETB & ~BYPASS), .clock(PLLOUTGLOBAL), .locked(LOCK));
+        pll (.reference(PACKAGEPIN), .enable(RESETB & ~BYPASS), .clock(PLLOUTGLOBAL), .half(), .locked(LOCK));
+endmodule
+
+module SB_PLL40_2F_PAD #(
+    parameter FEEDBACK_PATH = "SIMPLE",
+    parameter PLLOUT_SELECT_PORTA = "GENCLK",
+    parameter PLLOUT_SELECT_PORTB = "GENCLK_HALF",
+    parameter [3:0] DIVR = 0,
+    parameter [6:0] DIVF = 0,
+    parameter [2:0] DIVQ = 0,
+    parameter [2:0] FILTER_RANGE = 0
+) (
+    input PACKAGEPIN, RESETB, BYPASS,
+    output PLLOUTGLOBALA, PLLOUTGLOBALB, LOCK
+);
+    pll #(.MULTIPLY(DIVF + 1), .DIVIDE((DIVR + 1) * (1 << DIVQ)))
+        pll (.reference(PACKAGEPIN), .enable(RESETB & ~BYPASS), .clock(PLLOUTGLOBALA), .half(PLLOUTGLOBALB),
+             .locked(LOCK));
 endmodule
 
 // ECP5, feedback from the first output.
@@ -81,5 +104,5 @@ module EHXPLLL #(
     output CLKOP, LOCK
 );
     pll #(.MULTIPLY(CLKFB_DIV), .DIVIDE(CLKI_DIV))
-        pll (.reference(CLKI), .enable(~RST & ~STDBY), .clock(CLKOP), .locked(LOCK));
+        pll (.reference(CLKI), .enable(~RST & ~STDBY), .clock(CLKOP), .half(), .locked(LOCK));
 endmodule

@@ -35,8 +35,8 @@ WIDE = CORE | {"columns": 2, "lanes": 2, "update_lanes": 64, "load_words": 2, "s
 """Two groups of update lanes, and samples loaded two words at a time."""
 SHORT = CORE | {"rows": 8, "tiles": 48, "weight_memory": "copied", "counter_memory": "spram"}
 """Rows leave by pairs, weights lie there twice, and the counters' memory has one port."""
-APART = SHORT | {"tiles": 144, "counter_memory": "spram_with_inputs"}
-"""Inputs lie beside the counters, and elements read the half of a word of weights."""
+APART = SHORT | {"tiles": 144, "weight_memory": "double_rate", "counter_memory": "spram_with_inputs"}
+"""Elements have a clock of twice the frequency, and read the half of a word of weights; inputs lie beside counters."""
 CORES = {"core": CORE, "wide": WIDE, "short": SHORT, "apart": APART}
 NETWORKS = [
     NetworkConfig(layers=(40, 35, 21), classes=5, counter_bits=5, margin=30, gates=(0, 9), groups=(16, 7),
@@ -132,10 +132,26 @@ MUTANTS = {
     "inputs loaded at another's address": Mutant("inputs", "self.write & self.ready", "self.write", "apart"),
     "sums on the heels of those kept out": Mutant(
         "sequencer", "pause.eq(pause)", "pause.eq(pause - ~paced)", "apart"),
+    "second word in both halves": Mutant(
+        "column", "Mux(self.second_half, issue.odd, odd | double)", "odd | double", "apart"),
+    "tail of the first word": Mutant("column", "tail & (self.second_half | ~double)", "tail", "apart"),
+    "auxiliary operands half a cycle early": Mutant("column", "keep_value & self.second_half", "keep_value", "apart"),
+    "single word counted twice": Mutant(
+        "element", "self.second_half | registered(m, self.double)", "1", "apart"),
+    "half a pair counted whole": Mutant("sequencer", "~last_word | phase.words[0]", "1", "apart"),
+    "place of the next job's signs": Mutant("sequencer", "2 if config.double_rate else 1", "1", "apart"),
+    "first tile in both halves": Mutant(
+        "weights", "Mux(registered(m, self.i_double), self.second_half, read_address[0])", "read_address[0]", "apart"),
+    "input written over the second read": Mutant("inputs", " | registered(m, self.read) | found", "", "apart"),
+    "activations of the next sample": Mutant("updater", "registered(m, ~stall)", "1", "apart"),
+    "place of the next row": Mutant("updater", "~(active | chosen.valid)", "~active", "short"),
+    "place of the next word": Mutant("updater", "moves.eq(moved & ~stall)", "moves.eq(moved)", "short"),
     "block RAM's halves in sequence": Mutant("weights", "bits[bit % 2 * 8 + bit // 2]", "bits[bit]", "apart"),
     "padding counted as saturated": Mutant("counters", "lane < self.tail", "lane <= self.tail", "core"),
     "array does not wait for the updater": Mutant(
-        "sequencer", "free | (follows & (block < self.update_block))", "1", "core"),
+        "sequencer", "free | (follows & (left if config.copied else block < self.update_block))", "1", "core"),
+    "a block's leave is the next one's": Mutant(
+        "sequencer", "phase.part[0] | ~last_of_part | last_pass", "0", "short"),
     "array follows the updater a layer too soon": Mutant(
         "sequencer", "phase.follows < self.update_slot", "phase.follows <= self.update_slot", "core"),
     "next inputs over those in use": Mutant("loader", "header.double & ~self.overtaken", "header.double", "core"),

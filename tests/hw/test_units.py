@@ -31,7 +31,10 @@ def run(unit, testcase: str, array: dict, **parameters) -> None:
     {"rows": 12}, {"columns": 2, "lanes": 3}, {"update_lanes": 24}, {"weight_memory": "copied", "update_lanes": 16},
     {"counter_memory": "spram", "update_lanes": 16}, {"counter_memory": "spram", "pipelined": True},
     {"counter_memory": "spram_with_inputs", "lanes": 1}, {"counter_memory": "spram_with_inputs", "counter_bits": 6},
-    {"counter_memory": "spram_with_inputs", "lanes": 1, "counter_bits": 6, "fan_in": 1024}, {"counter_memory": "ram"},
+    {"counter_memory": "spram_with_inputs", "lanes": 1, "counter_bits": 6, "weight_memory": "double_rate",
+     "fan_in": 1024},
+    {"weight_memory": "double_rate", "lanes": 2}, {"weight_memory": "double_rate", "lanes": 1, "tiles": 257},
+    {"weight_memory": "twice"}, {"counter_memory": "ram"},
     {"lanes": 1, "scan_ahead": 2}, {"replay_words": 8193}], ids=str)
 def test_config_is_refused_by_the_name_of_its_field(fields):
     with pytest.raises(ValueError, match=f"^({'|'.join(fields)}) .*, not "):

@@ -172,7 +172,7 @@ def test_estimate_of_another_array(call):
     found = json.loads(result.stdout)
     assert (found["bit_ops"], found["update_lanes"]) == (4 * 2 * 16 * 16, 64)
     assert found["fits"] and "does not fit" not in call("--board", "ulx3s-85f").output
-    small = "--board", "icebreaker", "--array", "columns=16"
+    small = "--board", "icebreaker", "--array", "columns=16,weight_memory=copied"
     assert not json.loads(call(*small, "--json").stdout)["fits"]
     assert "does not fit: too little look-up tables, block RAM" in " ".join(call(*small).output.split())
     assert "not 'column'" in call("--board", "ulx3s-85f", "--array", "column=8").output

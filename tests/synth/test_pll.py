@@ -1,6 +1,7 @@
 """Dividers against the vendors' equations, and what cannot be made."""
 
 import pytest
+from amaranth.hdl import Signal
 from bitprop.synth.boards import BOARDS
 from bitprop.synth.pll import Ecp5Pll, Ice40Pll
 
@@ -38,3 +39,15 @@ def test_every_board_has_its_clock(name):
     board = BOARDS[name]
     assert board.pll.output_hz == pytest.approx(board.clock_hz, rel=1e-3)
     assert abs(board.clock_hz / board.link.divisor / board.baud - 1) <= 0.02
+
+
+def test_double_rate_comes_of_the_same_oscillator():
+    single, double = (Ice40Pll.for_frequency(12e6, 36e6, pad=True, double=rate) for rate in (False, True))
+    assert (double.divr, double.divf, double.divq, double.output_hz) == (
+        single.divr, single.divf, single.divq, single.output_hz)
+    instance = double.instance(reference=Signal(), output=Signal(), locked=Signal(), double=Signal())
+    assert instance.type == "SB_PLL40_2F_PAD"
+    # The divider's output is the faster clock, the half of that the other.
+    assert instance.parameters["DIVQ"].value == single.divq - 1
+    assert (instance.parameters["PLLOUT_SELECT_PORTA"], instance.parameters["PLLOUT_SELECT_PORTB"]) == (
+        "GENCLK", "GENCLK_HALF")
