@@ -178,11 +178,9 @@ class Core(wiring.Component):
         m.d.comb += ClockSignal("array").eq(ClockSignal())
         if config.double_rate:
             # Its clock rises with each edge of the other; what goes by the second edge of a cycle must be early.
-            cycle, seen = Signal(), Signal(reset_less=True)
-            # One for the elements and one for the inputs, which lie apart on the chip.
-            second_half, first_half = Signal(reset_less=True), Signal(reset_less=True)
+            cycle, seen, second_half = Signal(), Signal(reset_less=True), Signal(reset_less=True)
             m.d.sync += cycle.eq(~cycle)
-            m.d.double += [seen.eq(cycle), second_half.eq(cycle ^ seen), first_half.eq(~(cycle ^ seen))]
+            m.d.double += [seen.eq(cycle), second_half.eq(cycle ^ seen)]
             m.d.comb += [weights.i_double.eq(control.issue.double), weights.second_half.eq(second_half)]
         columns = []
         for index in range(config.columns):
@@ -216,6 +214,9 @@ class Core(wiring.Component):
         ]
         if config.inputs_apart:
             m.submodules.inputs = inputs = InputMemory(config)
+            # A register of its own: the elements are far from there.
+            first_half = Signal(reset_less=True)
+            m.d.double += first_half.eq(~(cycle ^ seen))
             issue = sequencer.control.issue
             batch, update_batch = Signal(2), Signal(2)
             with m.If(run_taken):

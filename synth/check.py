@@ -28,7 +28,8 @@ LIBRARIES = {"ice40": ("ice40/cells_sim.v",),
 """Yosys' own models of primitives."""
 
 OUR_CELLS = {"SB_LUT4": "LUT4", "LUT4": "LUT4", "SB_RAM40_4K": "SB_RAM40_4K", "DP16KD": "DP16KD", "SB_IO": "SB_IO",
-             "TRELLIS_IO": "TRELLIS_IO", "SB_PLL40_CORE": "pll", "SB_PLL40_PAD": "pll", "EHXPLLL": "pll"}
+             "TRELLIS_IO": "TRELLIS_IO", "SB_PLL40_CORE": "pll", "SB_PLL40_PAD": "pll", "SB_PLL40_2F_PAD": "pll",
+             "EHXPLLL": "pll"}
 """Those that Yosys has no model of, or none that Verilator takes well, or a kinder one; the file in `sim/cells`."""
 
 

@@ -1,6 +1,6 @@
 // Behaviour of the single-ported memory of the iCE40 UltraPlus, 16,384 words of 16 bits: one read or one write a
-// cycle, a write of those nibbles whose mask bit is set; data out hold until the next read. No power-saving modes:
-// STANDBY and SLEEP must be 0, POWEROFF (active low) 1.
+// cycle, a write of those nibbles whose mask bit is set; data out hold until the next access; behind a write
+// they are undefined, and here inverted. No power-saving modes: STANDBY and SLEEP must be 0, POWEROFF (active low) 1.
 module SB_SPRAM256KA (
     input [13:0] ADDRESS,
     input [15:0] DATAIN,
@@ -18,9 +18,10 @@ module SB_SPRAM256KA (
 
     always @(posedge CLOCK)
         if (CHIPSELECT) begin
-            if (WREN)
+            if (WREN) begin
                 words[ADDRESS] <= (words[ADDRESS] & ~mask) | (DATAIN & mask);
-            else
+                DATAOUT <= ~DATAOUT;
+            end else
                 DATAOUT <= words[ADDRESS];
         end
 endmodule

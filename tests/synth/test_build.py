@@ -90,7 +90,7 @@ def test_plan_does_not_say_where_the_sources_lie(echo):
 def test_plan_for_a_simulator_has_the_pins(echo):
     board = find_board("icebreaker")
     source = plan(board, echo(board), debug_verilog=True)["top.debug.v"]
-    assert "SB_PLL40_PAD" in source and "uart_0__rx__io" in source and "clk12_0__io" in source
+    assert "SB_PLL40_2F_PAD" in source and "uart_0__rx__io" in source and "clk12_0__io" in source
 
 
 def test_design_that_is_too_large_is_told_by_block(echo, tmp_path, monkeypatch):

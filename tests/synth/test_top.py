@@ -19,7 +19,7 @@ def test_design_trains_through_its_uart():
     board = find_board("icebreaker")
     source = plan(board, debug_verilog=True)["top.debug.v"]
     cells = set(re.findall(r"^ *(SB_\w+) ", source, re.MULTILINE))
-    assert {"SB_PLL40_PAD", "SB_IO"} < cells
+    assert {"SB_PLL40_2F_PAD", "SB_IO"} < cells
     run_bench(
         on_board(source), "bitprop.sim.bench_top", tests=1, top="board", timing=True,
         sources=[CELLS / f"{OUR_CELLS.get(name, name)}.v" for name in sorted(cells)],
