@@ -97,7 +97,7 @@ def test_presets_fit(name):
 
 def test_what_does_not_fit_is_named_with_what_would():
     board = BOARDS["icebreaker"]
-    board = dataclasses.replace(board, config=dataclasses.replace(board.config, tiles=1024))
+    board = dataclasses.replace(board, config=dataclasses.replace(board.config, tiles=1024, weight_memory="copied"))
     with pytest.raises(ValueError) as caught:
         check_memory(board)
     message = str(caught.value)
