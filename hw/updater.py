@@ -298,10 +298,15 @@ class Updater(wiring.Component):
         busy_port = memory.write & chosen.valid & stage[0].first if memory.single_port else 0
         held_up = copying | busy_port
         if config.inputs_apart:
+            # Whether to wait decides about much, and so comes of registers.
+            first_layer, writes = (registered(m, flag) for flag in (
+                self.slot == 1, stage[step].valid & stage[step].last))
+            busy_port = writes & chosen.valid & stage[0].first
+            held_up = copying | busy_port
             # The upper half has come with the lower.
             wants = Signal()
             m.d.comb += [
-                wants.eq((self.slot == 1) & active & ~word[0]), self.come.eq(wants & ~stall),
+                wants.eq(first_layer & active & ~word[0]), self.come.eq(wants & ~stall),
                 self.alone.eq(fresh & samples.last), self.sample.eq(samples.sample),
                 self.input_word.eq(word >> entry_bits)]
             with m.If(~stall):
