@@ -72,7 +72,10 @@ def fit(board: Board, network: NetworkConfig, classifier: np.ndarray) -> Fitted:
             step = 1 << max(0, size.bit_length() - 3)
             size = (1 << size.bit_length()) - 1 if name == "fan_in" else -(-size // step) * step
             changes[name] = size
-            array = replace(array, **{name: size})
+            try:
+                array = replace(array, **{name: size})
+            except ValueError as error:
+                raise CapacityError(f"too large for the {board.device.name}: {error}") from None
     use, chip = memory_use(array, board.link, board.device.family), board.device
     if use.spram > chip.spram or use.block_ram > SIMULATED_BEYOND * chip.block_ram:
         raise CapacityError(f"too large for the {chip.name}: {use.block_ram} of {chip.block_ram} block RAMs"
