@@ -70,8 +70,8 @@ class Updater(wiring.Component):
     sample : Out
         In the cycle after `come`: its sample.
     alone, rarely : Out(1)
-        No other sample updates the row; or, if others do, it is upper halves that they step with. Then most cycles
-        read nothing.
+        No other sample updates the row. Most cycles read nothing: for that, or since it is upper halves that the samples
+        step with.
     activations : In
         The word read, U bits, `config.shared_latency` cycles later, group after group as `ReplayMemory.o` has them.
     write, tile, row, half, signs, copy : Out
@@ -295,14 +295,13 @@ class Updater(wiring.Component):
             # The place of what is written stays for a second cycle; the next word may be read in the one without step.
             copying = registered(m, stage[step - 1].valid & stage[step - 1].last & registered(m, layer.copy != 0))
             m.d.comb += ahead.eq(copying & chosen.valid & chosen.first)
-        busy_port = memory.write & chosen.valid & stage[0].first if memory.single_port else 0
-        held_up = copying | busy_port
+        writes = memory.write
         if config.inputs_apart:
             # Whether to wait decides about much, and so comes of registers.
             first_layer, writes = (registered(m, flag) for flag in (
                 self.slot == 1, stage[step].valid & stage[step].last))
-            busy_port = writes & chosen.valid & stage[0].first
-            held_up = copying | busy_port
+        held_up = copying | (writes & chosen.valid & stage[0].first if memory.single_port else 0)
+        if config.inputs_apart:
             # The upper half has come with the lower.
             wants = Signal()
             m.d.comb += [

@@ -9,7 +9,7 @@ from bitprop.synth import build as flow
 from bitprop.synth import tools
 from bitprop.synth.boards import BOARDS, find_board
 from bitprop.synth.build import BuildError, build, find_build, plan
-from bitprop.synth.report import table
+from bitprop.synth.report import parse_placement, table
 from bitprop.synth.tools import ToolError
 from rich.console import Console
 
@@ -154,3 +154,17 @@ def test_seeds_beyond_one_that_no_router_can_route_are_found(built, echo, tmp_pa
     (work / "seed_1.failures.json").write_text(json.dumps(["in circles"] * len(board.device.routers)))
     found = find_build(board, top=echo(board), folder=folder)
     assert [placement.seed for placement in found.placements] == [2] and found.unrouted == [1]
+
+
+@pytest.mark.parametrize("end, delay, fmax", [
+    ({"event": "posedge double", "port": "I3"}, 16.0, 31.25), ({"event": "posedge double", "port": "WREN"}, 16.0, 35.0),
+    ({"event": "posedge clk", "port": "I3"}, 10.0, 35.0)], ids=str)
+def test_fmax_heeds_the_faster_clock_and_what_goes_between_the_two(tmp_path, end, delay, fmax):
+    report = tmp_path / "report.json"
+    report.write_text(json.dumps({
+        "fmax": {"clk": {"achieved": 40.0, "constraint": 36.0}, "double": {"achieved": 70.0, "constraint": 72.0}},
+        "critical_paths": [], "utilization": {},
+        "detailed_net_timings": [{"event": "posedge clk", "endpoints": [
+            {"event": "posedge double", "port": "I0", "delay": [1.0, 2.0]}, end | {"delay": [1.0, delay]}]}]}))
+    placement, _ = parse_placement(report, seed=1, target_mhz=36.0, blocks=set())
+    assert placement.fmax_mhz == pytest.approx(fmax)
