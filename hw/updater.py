@@ -70,8 +70,8 @@ class Updater(wiring.Component):
     sample : Out
         In the cycle after `come`: its sample.
     alone, rarely : Out(1)
-        No other sample updates the row. Most cycles read nothing: for that, or since it is upper halves that the samples
-        step with.
+        No other sample updates the row. Most cycles read nothing: for that, or since the samples step with upper
+        halves.
     activations : In
         The word read, U bits, `config.shared_latency` cycles later, group after group as `ReplayMemory.o` has them.
     write, tile, row, half, signs, copy : Out
