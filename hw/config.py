@@ -198,6 +198,13 @@ class ArrayConfig:
         return self.counter_memory == "spram_with_inputs"
 
     @property
+    def descending(self) -> bool:
+        """Whether layers are updated from their last row to their first, and sums of the next batch in the first layer
+        made in that order. For ties go to the lowest place: where layers are few groups, as those of many inputs are,
+        most of the rows that win are among the first, and the array would wait for these."""
+        return self.inputs_apart
+
+    @property
     def sum_width(self) -> int:
         """Bits of a popcount total, 0 … fan_in."""
         return self.fan_in.bit_length()

@@ -33,7 +33,8 @@ class Core(wiring.Component):
 
     Of batch b the array makes forward phases, logits and backward phases. The updater moves the counters of the rows
     that won, first layer first: beginning while the array still votes on that layer, if groups are 2^n blocks, and
-    going on while the array works on batch b + 1, block after block, in what the updater has left. The samples of batch
+    going on while the array works on batch b + 1, block after block, in what the updater has left: from the first block
+    to the last, or, with `config.descending`, in the first layer from the last to the first. The samples of batch
     b + 2 are loaded once the updater has left the first layer, since it reads the inputs of b there; at once, where
     inputs lie apart (`InputMemory`).
     """
@@ -224,24 +225,27 @@ class Core(wiring.Component):
             with m.If(learned):
                 m.d.sync += update_batch.eq(batch)
             m.d.comb += [
-                updater.inputs_busy.eq(issue.input),
-                sequencer.rarely_read.eq(updater.rarely),
-                inputs.update_come.eq(updater.come),
-                inputs.update_sample.eq(updater.sample),
-                inputs.update.sample.eq(updater.read_sample),
-                inputs.update.word.eq(updater.input_word),
-                inputs.update.batch.eq(update_batch),
-                inputs.alone.eq(updater.alone),
+                sequencer.fetch.eq(updater.fetch),
+                inputs.fetch.eq(updater.fetch),
+                inputs.fetched.sample.eq(updater.fetch_sample),
+                inputs.fetched.pair.eq(updater.fetch_pair),
+                inputs.fetched.batch.eq(update_batch),
+                inputs.word.eq(Cat(updater.read_half, updater.read_word)),
+                inputs.sample.eq(updater.read_sample),
                 inputs.hidden.eq(replay.o),
                 inputs.inputs.eq(updater.slot == 1),
                 updater.activations.eq(inputs.activations),
                 inputs.read.eq(issue.input),
                 inputs.first_half.eq(first_half),
-                inputs.place.eq(Cat(issue.address[:config.pass_width], issue.double & second_half,
-                                    issue.address[config.pass_width:], batch)),
+                inputs.place.sample.eq(issue.address[:config.pass_width]),
+                inputs.place.pair.eq(issue.address[config.pass_width:]),
+                inputs.place.batch.eq(batch),
+                inputs.whole.eq(issue.double),
                 loader.inputs_ready.eq(inputs.ready),
                 inputs.write.eq(loader.replay),
-                inputs.write_place.eq(Cat(loader.sample[:-1], loader.word[:len(inputs.place.word)], loader.batch)),
+                Cat(inputs.write_place.second, inputs.write_place.pair).eq(loader.word),
+                inputs.write_place.sample.eq(loader.sample),
+                inputs.write_place.batch.eq(loader.batch),
                 inputs.i.eq(self.i_sample.payload.data),
                 columns[0].input.eq(inputs.o),
             ]

@@ -80,8 +80,9 @@ class ProcessingElement(wiring.Component):
         load = clear
         if config.double_rate:
             # A sum is taken, and cleared, by the edge that both clocks have.
-            compute = compute & (self.second_half | registered(m, self.double))
-            clear = clear & self.second_half
+            clear_half = Signal()
+            m.d.double += clear_half.eq(clear & ~self.second_half)
+            compute, clear = compute & (self.second_half | registered(m, self.double)), clear_half
 
         def accumulator(name, weight, value, mask, late=False):
             unit = DotAccumulator(width=TILE, sum_width=config.sum_width, late=late,

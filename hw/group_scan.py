@@ -60,6 +60,8 @@ class GroupScan(wiring.Component):
         offset, pass_ = Signal(range(config.verdict_offsets)), Signal(config.pass_width, init=MAX_BATCH - 1)
         # Whose chains are being made or read, and whether a row of this group has been taken.
         half, used = Signal(), Signal()
+        down = config.descending
+        step, first = (-1, self.group) if down else (1, 0)
 
         # Asking, from the cycle after the one in which the group's first row is known. Groups are voted on as wholes.
         following_group, asking = Signal(), Signal()
@@ -108,7 +110,8 @@ class GroupScan(wiring.Component):
         with m.If(registered(m, last)):
             m.d.sync += visiting.eq(1)
         m.d.sync += [
-            seen.eq(visiting & ~advance), last_member.eq(member == self.group), last_row.eq(found.row == self.rows)]
+            seen.eq(visiting & ~advance), last_member.eq(member == (0 if down else self.group)),
+            last_row.eq(found.row == (0 if down else self.rows))]
         m.d.comb += [
             self.o.valid.eq(seen & read.data.some), self.o.payload.place.eq(found),
             self.o.payload.samples.first.eq(read.data.link), self.o.payload.samples.half.eq(half),
@@ -118,13 +121,16 @@ class GroupScan(wiring.Component):
         with m.If(taken):
             m.d.sync += used.eq(1)
         with m.If(advance):
-            m.d.sync += member.eq(member + 1)
+            m.d.sync += member.eq(member + step)
             with m.If(last_member | last_row):
                 m.d.sync += [
-                    member.eq(0), offset.eq(offset + 1), visiting.eq(0), half.eq(half ^ (used | taken)), used.eq(0)]
+                    member.eq(first), offset.eq(offset + step), visiting.eq(0), half.eq(half ^ (used | taken)),
+                    used.eq(0)]
             with m.If(last_row):
                 m.d.sync += self.busy.eq(0)
         with m.If(self.start):
             m.d.sync += [offset.eq(self.verdict), self.busy.eq(1)]
+            if down:
+                m.d.sync += member.eq(first)
         walk_rows(m, self, advance)
         return m

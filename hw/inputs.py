@@ -1,28 +1,33 @@
 """The inputs of four batches, in one single-ported memory of the iCE40 UltraPlus, for arrays with little block RAM.
 
-    Sequencer ── reads ─► ┐
-    Updater ─── reads ──► ├─► memory ─► column, counters
+    Sequencer ── reads ─► ┐              ┌─► column
+    Updater ── fetches ─► ├─► memory ─►──┴─► fetched words ─► activations, for the counters
     Loader ─── writes ──► ┘
 
-The memory has the clock of the double rate. In a cycle the array reads two words; or the loader writes one, and the
-updates read one. The array comes first, which leaves the others one cycle of two or of four. The updates step with half
-a word at a time: the upper halves are kept until their turn. Words are 32 samples of the first, 32 of the second, …, so
-that an address needs no multiplier.
+The memory has the clock of the double rate: the array reads two words in a cycle, or the loader writes one. The updates
+fetch a sample's words two by two as well, some time before they step with them, into a block RAM; in that cycle the
+array stands still, one of eight or more where the row has one sample, for they step with half a word at a time.
 """
 
-from amaranth import Cat, ClockSignal, Instance, Module, Mux, Signal
+from amaranth import C, Cat, ClockSignal, Instance, Module, Mux, Signal
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..model.config import MAX_BATCH
 from .config import INPUT_WORDS, TILE, ArrayConfig
 from .memory import registered
+from .weights import bit_written
 
-__all__ = ["InputMemory", "InputPlaceLayout"]
+__all__ = ["FETCH_LEAD", "InputMemory", "InputPlaceLayout"]
 
-InputPlaceLayout = data.StructLayout({"sample": range(MAX_BATCH), "word": range(INPUT_WORDS), "batch": 2})
-"""Where a word of an input is: of which sample, which of its words, of which batch, modulo four."""
+FETCH_LEAD = 4
+"""Counter words in a pair of input words; and by how many counter words a pair is fetched before it is stepped with,
+which take no less cycles."""
+
+InputPlaceLayout = data.StructLayout({
+    "second": 1, "sample": range(MAX_BATCH), "pair": range(INPUT_WORDS // 2), "batch": 2})
+"""Where a word of an input is: which of a pair, of which sample, which of its pairs, of which batch, modulo four. No
+part is the sum of others: an address needs no multiplier."""
 
 
 class InputMemory(wiring.Component):
@@ -32,19 +37,21 @@ class InputMemory(wiring.Component):
     -------
     first_half : In(1)
         The first half of a cycle.
-    read, place : In
-        The array reads; in the second half of the cycle it may be another word.
+    read, place, whole : In
+        The array reads a pair; or, if that is not `whole`, its first word twice.
     o : Out(16)
-        The word, a cycle later, and in the second half of that cycle the second.
-    update_come, update, update_sample : In
-        The updates read, when the array does not; in the cycle after, when the word is there at its end, its sample.
-    alone : In(1)
-        With `update`: its sample is the only one between a word's halves.
-    hidden, inputs : In
-        What the updates step with in other layers; they are in the first.
+        The first word, a cycle later, and in the second half of that cycle the second.
+    fetch : In(1)
+        The updates fetch a pair, in the cycle after the next, in which the array must not read. They may ask for its
+        activations from the fourth cycle after this one on, until they fetch the next pair but one.
+    fetched : In
+        In the cycle after `fetch`: the pair before.
+    word, sample : In
+        The half of a word that the updates will step with, modulo 8, and of which sample.
+    inputs, hidden : In
+        Whether they are of the first layer; what the updates step with in others.
     activations : Out(8)
-        What they step with: the lower half of the word read; in the first layer, where none was, the upper half of the
-        sample's last.
+        What they step with, a cycle later.
     write, write_place, i : In
         The loader has a word; taken when `ready`.
     ready : Out(1)
@@ -57,13 +64,14 @@ class InputMemory(wiring.Component):
             "first_half": In(1),
             "read": In(1),
             "place": In(InputPlaceLayout),
+            "whole": In(1),
             "o": Out(TILE),
-            "update": In(InputPlaceLayout),
-            "update_come": In(1),
-            "update_sample": In(range(MAX_BATCH)),
-            "alone": In(1),
-            "hidden": In(config.update_lanes),
+            "fetch": In(1),
+            "fetched": In(InputPlaceLayout),
+            "word": In(3),
+            "sample": In(range(MAX_BATCH)),
             "inputs": In(1),
+            "hidden": In(config.update_lanes),
             "activations": Out(config.update_lanes),
             "write": In(1),
             "write_place": In(InputPlaceLayout),
@@ -73,33 +81,29 @@ class InputMemory(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # Of a cycle's two accesses the first is by the edge that ends it, the array's or the loader's; the second by
-        # the one after, the array's or the updates'. Both are addressed half a cycle ahead.
-        found, place = registered(m, self.update_come), registered(m, self.update.as_value())
-        address, access = Signal(InputPlaceLayout, reset_less=True), Signal(reset_less=True)
+        fetching, following = registered(m, registered(m, self.fetch)), Signal(InputPlaceLayout, reset_less=True)
+        m.d.sync += [following.eq(self.fetched), following.pair.eq(self.fetched.pair + 1)]
+        # Of a cycle's two accesses the first is by the edge that ends it, the second by the one after, half a cycle
+        # later; both are addressed half a cycle ahead. What the loader writes goes by the first, and by no other.
+        busy, address = Signal(), Signal(InputPlaceLayout, reset_less=True)
+        access, writing = Signal(reset_less=True), Signal(reset_less=True)
+        m.d.comb += busy.eq(self.read | fetching)
         m.d.double += [
-            address.eq(Mux(self.read, self.place, self.write_place)), access.eq(self.read | self.first_half)]
-        m.d.comb += self.ready.eq(~(self.read | registered(m, self.read) | found))
+            address.eq(Mux(self.read, self.place, Mux(fetching, following, self.write_place))),
+            access.eq(busy | self.first_half), writing.eq(self.write & ~busy & self.first_half)]
+        with m.If(busy):
+            m.d.double += address.second.eq(~self.first_half & (self.whole | fetching))
+        m.d.comb += self.ready.eq(~busy)
         m.submodules.block = Instance(
             "SB_SPRAM256KA",
-            i_CLOCK=ClockSignal("double"),
-            i_ADDRESS=Cat(Mux(found & self.first_half, place, address.as_value()), 0)[:14],
-            i_DATAIN=self.i, i_MASKWREN=0b1111, i_WREN=self.write & self.ready, i_CHIPSELECT=access | found,
+            i_CLOCK=ClockSignal("double"), i_ADDRESS=Cat(address, C(0, 1)), i_DATAIN=self.i, i_MASKWREN=0b1111,
+            i_WREN=writing, i_CHIPSELECT=access,
             i_STANDBY=0, i_SLEEP=0, i_POWEROFF=1, o_DATAOUT=self.o)
 
-        lower, upper = self.o.word_select(0, TILE // 2), self.o.word_select(1, TILE // 2)
-        # The upper halves of the samples that step one after the other wait for their turn; that of a sample that is
-        # alone comes too soon for that.
-        m.submodules.halves = halves = Memory(
-            shape=TILE // 2, depth=MAX_BATCH, init=[], attrs={"no_rw_check": 1, "ram_style": "block"})
-        keep, waiting = halves.write_port(), halves.read_port()
-        held = Signal(TILE // 2, reset_less=True)
-        m.d.comb += [
-            keep.en.eq(found), keep.addr.eq(self.update_sample), keep.data.eq(upper),
-            waiting.addr.eq(self.update.sample)]
-        with m.If(found):
-            m.d.sync += held.eq(upper)
-        # The memory is slow: its word comes last.
-        m.d.comb += self.activations.eq(Mux(found, lower, Mux(
-            registered(m, self.inputs), Mux(registered(m, self.alone), held, waiting.data), self.hidden)))
+        # The pair that is stepped with and the next lie side by side.
+        found = bit_written(
+            m, "fetched", 256, Cat(self.word[1], self.sample, self.word[2], C(0, 1)),
+            Cat(~self.first_half, registered(m, Cat(following.sample, following.pair[0])), C(0, 1)),
+            registered(m, fetching), C(-1, TILE), self.o, write_clock=ClockSignal("double"), half=self.word[0])
+        m.d.comb += self.activations.eq(Mux(registered(m, self.inputs), found, self.hidden))
         return m

@@ -117,6 +117,10 @@ last
     The last layer to be updated.
 counter, words
     First word in the counter memory, words a row.
+tile_block_step
+    Negative, modulo the weight memory's depth, with `config.descending`. Then `counter`, `tile`, `rows` and `verdict`
+    are the last row's, of a last group with as many members as the others. Likewise `tile` and `tile_block_step` of the
+    first layer's sums, unless winners are selected there.
 replay_region
     Where the layer's inputs lie in the replay memory, in units of 32 words.
 copy
@@ -352,6 +356,8 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
     if phases[-1]["classify"]:
         phases[-1]["end_infer"] = 1
 
+    if array.descending and depth > 1:
+        phases[0] |= _from_the_end(phases[0], phases[0]["blocks"] // array.tile_blocks, array)
     if array.double_rate:
         for phase in phases:
             phase["words"] = phase["words"] << 1 if phase["paired"] else phase["words"]
@@ -367,14 +373,22 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
     for layer in range(depth + 1):
         trained = layer < depth
         memory += [0] * (-len(memory) % SLOT)
-        memory += encode(
-            LAYER, last=layer == depth - 1, counter=counters[layer], words=row_words[layer] - 1,
-            tile=tiles[layer], tile_block_step=pitch[layer], copy=copy if 0 < layer < depth else 0,
-            rows=(widths[layer + 1] if trained else classes) - 1,
-            group=network.groups[layer] - 1 if trained else 0, verdict=verdicts[layer] if trained else 0,
-            replay_region=(replay[layer] | BUFFERED if layer else input_region) if trained else 0,
-            tail=(widths[layer] - 1) % lanes + 1, reinforce=network.reinforcement > 0,
-            reinforce_mask=max(0, network.reinforcement - 1))
+        record = {
+            "last": layer == depth - 1, "counter": counters[layer], "words": row_words[layer] - 1,
+            "tile": tiles[layer], "tile_block_step": pitch[layer], "copy": copy if 0 < layer < depth else 0,
+            "rows": (widths[layer + 1] if trained else classes) - 1,
+            "group": network.groups[layer] - 1 if trained else 0, "verdict": verdicts[layer] if trained else 0,
+            "replay_region": (replay[layer] | BUFFERED if layer else input_region) if trained else 0,
+            "tail": (widths[layer] - 1) % lanes + 1, "reinforce": network.reinforcement > 0,
+            "reinforce_mask": max(0, network.reinforcement - 1)}
+        if array.descending:
+            # A last group that has fewer members is descended from where it would have as many: nobody won there.
+            last = -(-(record["rows"] + 1) // (record["group"] + 1)) * (record["group"] + 1) - 1
+            _fits("rows", last, (1 << array.sum_width) - 1)
+            record |= _from_the_end(record, last // TILE, array) | {
+                "rows": last, "counter": (counters[layer] + last * row_words[layer]) % _span(array.counter_words),
+                "verdict": record["verdict"] + (group_counts[layer] - 1 if trained else 0)}
+        memory += encode(LAYER, **record)
     memory += [0] * (-len(memory) % SLOT)
     for number, phase in enumerate(phases):
         phase["next"] = first_phase + (number + 1) * record_words(PHASE)
@@ -389,6 +403,18 @@ def compile_network(network: NetworkConfig, classifier: np.ndarray, array: Array
 
 def _tail(width: int) -> int:
     return (1 << ((width - 1) % TILE + 1)) - 1
+
+
+def _span(depth: int) -> int:
+    """What the addresses of a memory wrap at."""
+    return 1 << (depth - 1).bit_length()
+
+
+def _from_the_end(record: dict[str, int], steps: int, array: ArrayConfig) -> dict[str, int]:
+    """What of a record changes where its tiles are gone through from the one that is `steps` steps after the first."""
+    step = record["tile_block_step"]
+    return {"tile": (record["tile"] + steps * step) % _span(array.tiles),
+            "tile_block_step": -step % _span(array.tiles)}
 
 
 def _part(group: int, array: ArrayConfig) -> int:

@@ -62,13 +62,21 @@ def search_members(config: ArrayConfig) -> dict:
 
 
 def walk_rows(m: Module, scan: wiring.Component, advance) -> None:
-    """Keep `scan.found` the row in question: the layer's first, and, with each `advance` or `skip`, the next."""
-    found = scan.found
+    """Keep `scan.found` the row in question: the layer's first, and, with each `advance` or `skip`, the next; or its
+    last, and the one before."""
+    found, descending = scan.found, scan.config.descending
+    counter, step, turn = found.counter, 1, TILE - 1
+    if descending:
+        # What is added to the complement is taken from the address.
+        counter, step, turn = Signal.like(found.counter), -1, 0
+        m.d.comb += found.counter.eq(~counter)
     with m.If(scan.start | scan.seek):
-        m.d.sync += [found.row.eq(0), found.counter.eq(scan.counter), found.tile.eq(scan.tile)]
+        m.d.sync += [
+            found.row.eq(scan.rows if descending else 0), counter.eq(~scan.counter if descending else scan.counter),
+            found.tile.eq(scan.tile)]
     with m.If(advance | scan.skip):
-        m.d.sync += [found.row.eq(found.row + 1), found.counter.eq(found.counter + scan.words + 1)]
-        with m.If(found.row[:4] == TILE - 1):
+        m.d.sync += [found.row.eq(found.row + step), counter.eq(counter + scan.words + 1)]
+        with m.If(found.row[:4] == turn):
             m.d.sync += found.tile.eq(found.tile + scan.tile_block_step)
 
 

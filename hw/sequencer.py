@@ -58,11 +58,11 @@ class Sequencer(wiring.Component):
         Of the loader's record.
     update_busy, update_slot, update_block : In
         Rows of the last batch are still being updated: in the layer in slot `update_slot`, those of blocks from
-        `update_block` on, and all of the layers above. Slot 0: of all layers.
+        `update_block` on, or, with `config.descending`, down; and all of the layers above. Slot 0: of all layers.
     results_busy : In(1)
         The last batch's results have not all been read from the verdict memory.
-    rarely_read : In(1)
-        The updates read an input in a cycle of four. Only where inputs lie apart.
+    fetch : In(1)
+        In the cycle after the next the updates read inputs. Only where inputs lie apart.
     tile, transpose, tile_block : Out
         With `control.issue`; with `config.pipelined` a cycle before.
     control : Out
@@ -116,7 +116,7 @@ class Sequencer(wiring.Component):
             "voted": Out(config.block_width),
             "forward": Out(1),
             "backward": Out(1),
-        } | ({"rarely_read": In(1)} if config.inputs_apart else {}))
+        } | ({"fetch": In(1)} if config.inputs_apart else {}))
 
     def elaborate(self, platform):
         m = Module()
@@ -164,6 +164,17 @@ class Sequencer(wiring.Component):
         in_tile = ceil_log2(config.tile_blocks)
         # Known from the cycle after the one in which the loops move on, when nobody asks.
         last_word, last_block, last_pass, first_of_part, last_of_part = (Signal() for _ in range(5))
+        # The first layer's sums may go from the last block to the first; but winners are selected in ascending order.
+        down, final_block = Signal(), last_block
+
+        def either(downwards, upwards):
+            """By the order of the phase's blocks."""
+            return Mux(down, downwards, upwards) if config.descending else upwards
+
+        if config.descending:
+            final_block = Signal()
+            m.d.comb += down.eq((phase.follows == 1) & ~phase.select)
+            m.d.sync += final_block.eq(block == either(0, phase.blocks))
         # No block of the phase has to wait for the updater; those that it has left have not.
         free, follows = Signal(), Signal()
         m.d.sync += [
@@ -194,7 +205,8 @@ class Sequencer(wiring.Component):
         if config.copied:
             # Whether the updater has left the block; from the cycle after the one in which the block is new.
             left = Signal()
-            m.d.sync += left.eq(block < self.update_block)
+            m.d.sync += left.eq(
+                down & (block > self.update_block) if config.descending else block < self.update_block)
 
         # Words are counted one by one, or, at the double rate, by what is read in a cycle.
         words, position = phase.words, Mux(phase.paired, word, word >> 1)
@@ -203,7 +215,7 @@ class Sequencer(wiring.Component):
 
         finish, waiting = Signal(), Signal()
         last_job, was_last_job = Signal(), Signal()
-        m.d.comb += last_job.eq(last_block & last_pass)
+        m.d.comb += last_job.eq(final_block & last_pass)
 
         def begin():
             """The next job, as soon as it may."""
@@ -225,10 +237,9 @@ class Sequencer(wiring.Component):
 
         m.d.comb += query.address.eq(Cat(pass_, phase.label))
         if config.inputs_apart:
-            # While the updates read inputs too, these have every other cycle, or of four the one that they need.
-            inputs, turn, kept_out = Signal(), Signal(2), Signal()
-            m.d.comb += kept_out.eq(inputs & follows & turn[0] & (turn[1] | ~self.rarely_read))
-            m.d.sync += [inputs.eq(phase.follows == 1), turn.eq(turn + 1), issue.input.eq(0)]
+            # The updates, which also read inputs, come first.
+            inputs, kept_out = Signal(), Signal()
+            m.d.sync += [kept_out.eq(inputs & self.fetch), inputs.eq(phase.follows == 1), issue.input.eq(0)]
         classified = Signal()  # and the batch goes on
         m.d.sync += [
             issue.compute.eq(0), issue.last.eq(0), issue.tail.eq(0), issue.aux_value.eq(0), issue.aux_gate.eq(0),
@@ -247,7 +258,8 @@ class Sequencer(wiring.Component):
                     m.next = "load"
             with m.State("load"):
                 m.d.sync += [
-                    pass_.eq(0), block.eq(0), part.eq(0), block_tile.eq(phase.tile), part_tile.eq(phase.tile)]
+                    pass_.eq(0), block.eq(either(phase.blocks, 0)), part.eq(0), block_tile.eq(phase.tile),
+                    part_tile.eq(phase.tile)]
                 if config.copied:
                     m.d.sync += left.eq(0)
                 m.d.comb += waiting.eq(1)
@@ -341,10 +353,10 @@ class Sequencer(wiring.Component):
             with m.If(last_of_part & ~last_pass):
                 m.d.sync += [pass_.eq(pass_ + 1), block.eq(block & ~phase.part), block_tile.eq(part_tile)]
             with m.Else():
-                m.d.sync += block.eq(block + 1)
+                m.d.sync += block.eq(block + either(-1, 1))
                 with m.If(last_of_part):
                     m.d.sync += [pass_.eq(0), part.eq(part + 1)]
-                with m.If(block[:in_tile].all() if in_tile else 1):
+                with m.If(either(~block, block)[:in_tile].all() if in_tile else 1):
                     next_tile = Signal.like(block_tile)
                     m.d.comb += next_tile.eq(block_tile + phase.tile_block_step)
                     m.d.sync += block_tile.eq(next_tile)

@@ -18,6 +18,7 @@ from .column import reply_layout
 from .config import INPUT_WORDS, MEMBER_BITS, TILE, ArrayConfig
 from .counters import CounterLanes, CounterMemory, StepLayout
 from .group_scan import GroupScan
+from .inputs import FETCH_LEAD
 from .memory import registered
 from .ports import TransferLayout
 from .program import LAYER, SLOT
@@ -52,7 +53,8 @@ class Updater(wiring.Component):
     updating : Out(1)
         It is busy with a batch.
     slot, block : Out
-        Of the layer in work: its slot, and its blocks below `block` are complete. Slot 0: between batches.
+        Of the layer in work: its slot, and its blocks below `block` are complete; or, with `config.descending`, those
+        above. Slot 0: between batches.
     i_row, i_counter, o_counter
         See `ports.CoreSignature`. A row is taken while not busy and not `hold`.
     hold : In(1)
@@ -63,15 +65,9 @@ class Updater(wiring.Component):
         The answer, `config.reply_latency` cycles later.
     read_word, read_half, read_sample : Out
         Address of the replay memory.
-    inputs_busy : In(1)
-        The memory of inputs is read by the array, not from here. This and the next only where inputs lie apart.
-    come, input_word : Out
-        Input word `input_word` of `read_sample` is read, for its lower half.
-    sample : Out
-        In the cycle after `come`: its sample.
-    alone, rarely : Out(1)
-        No other sample updates the row. Most cycles read nothing: for that, or since the samples step with upper
-        halves.
+    fetch, fetch_sample, fetch_pair : Out
+        Fetch a pair of input words: in the next cycle, of which sample and after which. See `InputMemory`; only where
+        inputs lie apart.
     activations : In
         The word read, U bits, `config.shared_latency` cycles later, group after group as `ReplayMemory.o` has them.
     write, tile, row, half, signs, copy : Out
@@ -82,6 +78,8 @@ class Updater(wiring.Component):
 
     def __init__(self, config: ArrayConfig):
         self.config = config
+        # With all ones, no block is above.
+        self._no_block = no_block = (1 << config.block_width) - 1 if config.descending else 0
         super().__init__({
             "program": Out(ProgramPort(config)),
             "start": In(1),
@@ -97,7 +95,7 @@ class Updater(wiring.Component):
             "busy": Out(1),
             "updating": Out(1),
             "slot": Out(4),
-            "block": Out(config.block_width),
+            "block": Out(config.block_width, init=no_block),
             "i_row": In(stream.Signature(TransferLayout)),
             "i_counter": In(stream.Signature(signed(config.counter_bits))),
             "o_counter": Out(stream.Signature(signed(config.counter_bits))),
@@ -118,8 +116,8 @@ class Updater(wiring.Component):
             "copy": Out(range(config.tiles)),
             "updated": Out(1),
             "lost": Out(range(config.update_lanes + 1)),
-        } | ({"come": Out(1), "sample": Out(range(MAX_BATCH)), "input_word": Out(range(INPUT_WORDS)),
-              "alone": Out(1), "rarely": Out(1), "inputs_busy": In(1)} if config.inputs_apart else {}))
+        } | ({"fetch": Out(1), "fetch_sample": Out(range(MAX_BATCH)), "fetch_pair": Out(range(INPUT_WORDS // 2))}
+             if config.inputs_apart else {}))
 
     def elaborate(self, platform):
         m = Module()
@@ -150,7 +148,9 @@ class Updater(wiring.Component):
         place = Signal(data.StructLayout(
             {"counter": counter_shape, "tile": tile_shape, "half": 1, "row": config.sum_width}))
         by_word = Signal()
-        word = Signal(range(max(2, config.row_words)))
+        # Inputs are fetched ahead: a row begins as many words before its first, which have no steps.
+        lead = FETCH_LEAD if config.inputs_apart else 0
+        word = Signal(range(-lead, max(2, config.row_words)))
 
         # Stage 0 is a sample of a word; memories are read in stage `issue`, counters step in stage `step`, and are
         # written in the next. Each group of lanes is a stage behind the one before; the signs wait for the last.
@@ -175,7 +175,8 @@ class Updater(wiring.Component):
 
         with m.If(~stall):
             m.d.sync += [
-                chosen.valid.eq(active | host_read | host_write), chosen.first.eq(Mux(active, fresh, host_read)),
+                chosen.valid.eq((active & (word >= 0) if lead else active) | host_read | host_write),
+                chosen.first.eq(Mux(active, fresh, host_read)),
                 chosen.last.eq(Mux(active, samples.last, host_write)),
                 chosen.last_word.eq(last_word), chosen.first_word.eq(word == 0),
                 chosen_region.eq(region), chosen_half.eq(word[0]), chosen_word.eq(word),
@@ -183,7 +184,7 @@ class Updater(wiring.Component):
             with m.If(active):
                 m.d.sync += fresh.eq(0)
                 with m.If(word_done):
-                    m.d.comb += by_word.eq(1)
+                    m.d.comb += by_word.eq(word >= 0 if lead else 1)
                     m.d.sync += [fresh.eq(1), word.eq(word + 1), last_word.eq(word + 1 == layer.words)]
                 with m.If(row_done):
                     m.d.sync += active.eq(0)
@@ -232,7 +233,8 @@ class Updater(wiring.Component):
             return [place.counter.eq(row.counter), place.tile.eq(row.tile), place.half.eq(0), place.row.eq(row.row)]
 
         with m.If(taken):
-            m.d.sync += [active.eq(1), fresh.eq(1), last_word.eq(layer.words == 0), word.eq(0)]
+            m.d.sync += [
+                active.eq(1), fresh.eq(1), last_word.eq(0 if lead else layer.words == 0), word.eq(-lead)]
         with m.If(registered(m, taken) if config.pipelined else taken):
             m.d.sync += begin(row.place)
 
@@ -287,7 +289,7 @@ class Updater(wiring.Component):
             *(getattr(self, name).eq(stage_place[final][name]) for name in ("tile", "half")),
             self.row.eq(stage_place[final].row),
         ]
-        # Rows are written in order: with this one, the blocks before its own are complete.
+        # Rows are written in order: with this one, the blocks on the way to its own are complete.
         with m.If(self.write):
             m.d.sync += self.block.eq(stage_place[final].row[ceil_log2(config.rows):])
         copying = C(0)
@@ -301,17 +303,13 @@ class Updater(wiring.Component):
             first_layer, writes = (registered(m, flag) for flag in (
                 self.slot == 1, stage[step].valid & stage[step].last))
         held_up = copying | (writes & chosen.valid & stage[0].first if memory.single_port else 0)
-        if config.inputs_apart:
-            # The upper half has come with the lower.
-            wants = Signal()
-            m.d.comb += [
-                wants.eq(first_layer & active & ~word[0]), self.come.eq(wants & ~stall),
-                self.alone.eq(fresh & samples.last), self.sample.eq(samples.sample),
-                self.input_word.eq(word >> entry_bits)]
-            with m.If(~stall):
-                m.d.sync += self.rarely.eq(word[0] | self.alone)
-            held_up = held_up | (wants & self.inputs_busy)
         m.d.comb += stall.eq(held_up)
+        if config.inputs_apart:
+            pair_bits = ceil_log2(FETCH_LEAD)
+            m.d.comb += [
+                self.fetch.eq(first_layer & active & (word[:pair_bits] == 0) & ~stall),
+                self.fetch_sample.eq(samples.sample),
+                self.fetch_pair.eq(chosen_word[pair_bits:])]
 
         # The layers of a batch, first to last; or one row for the host.
         request = Signal(data.StructLayout({
@@ -330,7 +328,8 @@ class Updater(wiring.Component):
 
         def rest():
             m.d.sync += [
-                self.busy.eq(0), self.updating.eq(0), hosted.eq(0), self.slot.eq(0), self.block.eq(0)]
+                self.busy.eq(0), self.updating.eq(0), hosted.eq(0), self.slot.eq(0),
+                self.block.eq(self._no_block)]
             m.next = "idle"
 
         with m.FSM():
@@ -355,7 +354,7 @@ class Updater(wiring.Component):
             with m.State("rows"):
                 # The last votes are in by now: the array reads no more weights of the layers above.
                 with m.If(layer_done):
-                    m.d.sync += [self.slot.eq(self.slot + 1), self.block.eq(0)]
+                    m.d.sync += [self.slot.eq(self.slot + 1), self.block.eq(self._no_block)]
                     m.next = "layer"
                     with m.If(layer.last):
                         rest()
@@ -373,13 +372,13 @@ class Updater(wiring.Component):
                 m.d.comb += scan.skip.eq(1)
                 m.next = "seek"
                 with m.If(there.row):
-                    m.d.sync += [word.eq(0), *begin(scan.found)]
+                    m.d.sync += [word.eq(-lead), *begin(scan.found)]
                     m.next = "seek_word"
             with m.State("seek_word"):
                 m.next = "word_seen"
             with m.State("word_seen"):
                 with m.If(~there.word):
-                    m.d.comb += by_word.eq(1)
+                    m.d.comb += by_word.eq(word >= 0 if lead else 1)
                     m.d.sync += word.eq(word + 1)
                     m.next = "seek_word"
                 with m.Else():

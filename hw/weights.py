@@ -22,7 +22,7 @@ from amaranth.utils import ceil_log2
 from .config import TILE, ArrayConfig
 from .memory import SplitMemory, registered
 
-__all__ = ["WeightMemory", "tile_layout"]
+__all__ = ["WeightMemory", "bit_written", "tile_layout"]
 
 
 def tile_layout(config: ArrayConfig) -> data.ArrayLayout:
@@ -173,8 +173,8 @@ class WeightMemory(wiring.Component):
                 word.eq(Mux(second, Cat(held, held),
                             Cat(self.signs[(first + column) % lanes].replicate(rows) for column in range(wide)))),
             ]
-            found = _bit_written(m, f"bank_{number}", config.tiles * wide, read_address, write_address, enable, mask,
-                                 word, read_clock=clock, half=registered(m, self.i_block) if halved else None)
+            found = bit_written(m, f"bank_{number}", config.tiles * wide, read_address, write_address, enable, mask,
+                                word, read_clock=clock, half=registered(m, self.i_block) if halved else None)
             columns += [found[column * rows:][:rows] for column in range(wide)]
         for row in range(config.rows):
             m.d.comb += self.o_tile[row].eq(Cat(column[row] for column in columns))
@@ -185,14 +185,15 @@ def _pick(words: list, number):
     return data.ArrayLayout(TILE, len(words))(Cat(words))[number] if len(words) > 1 else words[0]
 
 
-def _bit_written(m: Module, name: str, depth: int, read_address, write_address, enable, mask, word, *, read_clock,
-                 half=None):
+def bit_written(m: Module, name: str, depth: int, read_address, write_address, enable, mask, word, *, read_clock=None,
+                write_clock=None, half=None):
     """A memory of 16-bit words in iCE40 block RAM, of which a write changes the bits of `mask`; what is read is the
-    word, or the `half` of it, for which the block RAM has a multiplexer.
+    word, or the `half` of it, for which the block RAM has a multiplexer. Each port may have a clock of its own.
 
     Instances, since synthesis would make each bit's enable of `enable` and `mask`, for each block again.
     """
     outputs, mode = [], 0
+    read_clock, write_clock = (ClockSignal() if clock is None else clock for clock in (read_clock, write_clock))
     if half is not None:
         # The block RAM's halves are its even and its odd bits.
         mode = 1
@@ -207,7 +208,7 @@ def _bit_written(m: Module, name: str, depth: int, read_address, write_address, 
             p_READ_MODE=mode, p_WRITE_MODE=0,
             i_RCLK=read_clock, i_RCLKE=1, i_RE=1, i_RADDR=Cat(read_address[:8 + mode], C(0, 3))[:11],
             o_RDATA=output,
-            i_WCLK=ClockSignal(), i_WCLKE=block, i_WE=1, i_WADDR=Cat(write_address[:8], C(0, 3))[:11],
+            i_WCLK=write_clock, i_WCLKE=block, i_WE=1, i_WADDR=Cat(write_address[:8], C(0, 3))[:11],
             i_MASK=~mask, i_WDATA=word)
         outputs.append(output)
     if half is not None:

@@ -86,9 +86,9 @@ def causes(trace: Trace, program: Program, batch: int, *, learn: bool) -> dict[s
     for cycle, letter in enumerate(trace.letters):
         if letter not in "fb":
             gap.append(letter)
-        elif gap == ["u"] and program.array.inputs_apart:
-            # The updates read inputs.
-            found["updates"] += 1
+        elif program.array.inputs_apart and set(gap) == {"u"} and len(gap) < record:
+            # The updates fetch inputs.
+            found["updates"] += len(gap)
             gap = []
         elif gap:
             _share_out(gap, record, found)

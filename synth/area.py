@@ -28,7 +28,7 @@ CELLS = {
 
 LUT_RAM_BLOCKS = {"weights": "columns", "operands": "columns", "ranks": "columns", "verdicts": "columns",
                   "rows": "search", "heads": "search", "links": "search",
-                  "replay": "replay", "halves": "replay", "program": "rest", "packets": "link", "counters": "update"}
+                  "replay": "replay", "fetched": "replay", "program": "rest", "packets": "link", "counters": "update"}
 """Where `estimate.memories` are, where they are too small for block RAM."""
 
 

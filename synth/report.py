@@ -23,7 +23,7 @@ PLACED = {
 }
 
 
-WHOLE_CYCLE = re.compile(r"WREN|DATAIN_\d+")
+WHOLE_CYCLE = re.compile(r"DATAIN_\d+")
 """Pins with the clock of the double rate that may be as late as those with the design's: the single-ported memory's,
 since nothing is written by the edge in the middle of a cycle (see `hw/inputs.py`)."""
 

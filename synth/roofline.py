@@ -13,7 +13,7 @@ from ..hw.link.protocol import CRC_BYTES, REQUEST_HEADER, RESPONSE_HEADER
 from ..hw.program import Program
 from ..hw.timing import Timing
 from ..model.config import MAX_BATCH, NetworkConfig
-from .schedule import InputReads, program_layers, program_phases, row_chances, row_samples
+from .schedule import input_fetches, program_layers, program_phases, row_chances, row_samples
 
 __all__ = ["Roofline", "bit_ops", "counter_updates", "find_roofline"]
 
@@ -107,9 +107,8 @@ def find_roofline(program: Program, link: LinkConfig, *, batch: int = MAX_BATCH,
     ports = {"weights": reads, "counters": accesses * (2 if array.single_port else 1)}
     if array.inputs_apart:
         first = timing.words(phases[0]) * (phases[0]["blocks"] + 1) * passes
-        updates = InputReads.of(row_samples(network, 0, triggered), row_words[0])
-        ports |= {"inputs": first + updates.count + loaded, "operands": max(reads - first + aside, writes),
-                  "replay": max(sum(steps[1:]), batch * blocks)}
+        ports |= {"inputs": first + input_fetches(network, array, triggered) + loaded,
+                  "operands": max(reads - first + aside, writes), "replay": max(sum(steps[1:]), batch * blocks)}
     else:
         ports |= {"operands": max(reads + aside, writes), "replay": max(sum(steps), loaded + batch * blocks)}
     return Roofline(

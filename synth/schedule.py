@@ -20,11 +20,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..hw.config import ArrayConfig
+from ..hw.inputs import FETCH_LEAD
 from ..hw.program import BUFFERED, LAYER, LOADER, PHASE, SLOT, Field, Program, compile_network, positions
 from ..hw.timing import Timing
 from ..model.config import MAX_BATCH, RANK_BITS, NetworkConfig
 
-__all__ = ["OVERHEADS", "InputReads", "Schedule", "Span", "compile_blank", "plan_batches", "program_layers",
+__all__ = ["OVERHEADS", "Schedule", "Span", "compile_blank", "input_fetches", "plan_batches", "program_layers",
            "program_phases", "row_chances", "row_samples"]
 
 BATCHES = 6
@@ -123,6 +124,12 @@ def row_samples(network: NetworkConfig, layer: int, triggered: int) -> list[int]
             for row in range(network.layers[layer + 1])]
 
 
+def input_fetches(network: NetworkConfig, array: ArrayConfig, triggered: int) -> int:
+    """Pairs of input words that the updates of a batch fetch, where inputs lie apart."""
+    words = -(-network.layers[0] // array.update_lanes)
+    return sum(row_samples(network, 0, triggered)) * (1 + -(-words // FETCH_LEAD))
+
+
 def program_phases(program: Program, *, learn: bool) -> list[dict[str, int]]:
     """The records of a batch's phases, in order; buffered fields without their flag."""
     phases, address = [], _record(LOADER, program.words, 0)["first_phase"]
@@ -164,38 +171,6 @@ class _Run:
     writing: list[tuple[float, float, dict[str, float]]] = field(default_factory=list)
 
 
-@dataclass(frozen=True, kw_only=True)
-class InputReads:
-    """What the updates of the first layer read of inputs that lie apart.
-
-    count
-        How many words.
-    often
-        Part of the updates' time in which they read a word a cycle; in the rest they read one in four, or none.
-    """
-
-    count: float = 0.0
-    often: float = 0.0
-
-    @classmethod
-    def of(cls, samples: list[int], words: int) -> InputReads:
-        """Of rows of `words` counter words, updated by `samples` each."""
-        alone = words * sum(1 for number in samples if number == 1)
-        others = words * sum(number for number in samples if number > 1)
-        return cls(count=(alone + others) / 2, often=others / 2 / max(1, 2 * alone + others))
-
-    @property
-    def stretch(self) -> float:
-        """How much longer they take beside the array, which has every other cycle, or three of four."""
-        return 1 + self.often
-
-    @property
-    def left(self) -> float:
-        """Part of the cycles that the array has beside them."""
-        # Where they read all the time, they take twice as long, and the array has half of that.
-        return (0.75 * (1 - self.often) + self.often) / self.stretch
-
-
 class _Walk:
     """The state of a walk: when each unit of the batches so far began and ended what."""
 
@@ -216,7 +191,8 @@ class _Walk:
         self.update_begin = self.update_end = 0.0
         self.results_end = 0.0
         self.voted: dict[int, float] = {}
-        self.input_reads = InputReads()
+        # Part of the cycles of the first layer's updates in which they fetch inputs.
+        self.fetching = 0.0
 
     def schedule(self) -> Schedule:
         runs, loads, updates, free = [], [], [], 0.0
@@ -297,6 +273,8 @@ class _Walk:
         words, start, length = timing.words(phase), timing.job_start(phase), timing.job(phase)
         blocks = list(range(phase["blocks"] + 1))
         parts = [blocks[first:first + phase["part"] + 1] for first in blocks[::phase["part"] + 1]]
+        if self._down(phase):
+            parts.reverse()
         begin = work_begin = run.now
         run.now += 1  # before the first words
         run.causes["job"] += 1
@@ -327,8 +305,8 @@ class _Walk:
         signs = copies - 1 if phase["replay"] else 0
         inputs = (writes + signs) / length
         if array.inputs_apart:
-            reads = len(blocks) * self.passes * words + self.input_reads.count if phase["follows"] == 1 else 0
-            inputs = reads / (run.now - begin)
+            # The cycle behind a read is lost to the loader as well.
+            inputs = len(blocks) * self.passes * (words + 1) / (run.now - begin) if phase["follows"] == 1 else 0
         run.writing.append((begin, run.now, {
             "inputs": min(0.98 if array.inputs_apart else 0.9, inputs), "targets": min(0.9, writes / length)}))
 
@@ -336,19 +314,18 @@ class _Walk:
         """When the last batch's updates let the phase begin with a block, from `now` on."""
         if self.update_end <= now or not phase["follows"]:
             return now
-        return max(now, self.block_free[phase["follows"] - 1][block])
+        blocks = self.block_free[phase["follows"] - 1]
+        return max(now, max(blocks) if self.array.descending and not self._down(phase) else blocks[block])
+
+    def _down(self, phase: dict[str, int]) -> bool:
+        """Whether the phase goes from its last block to its first."""
+        return self.array.descending and phase["follows"] == 1 and not phase["select"]
 
     def _share(self, phase: dict[str, int], words: int, now: float) -> float:
-        """Cycles that a job takes longer at `now` where it shares the port of the inputs with updates; these end later.
-        """
+        """Cycles that a job takes longer at `now` where it shares the port of the inputs with updates."""
         if not (self.array.inputs_apart and phase["follows"] == 1 and self.block_free):
             return 0.0
-        updates = self.input_reads
-        beside = min(words / updates.left, max(0.0, self.block_free[0][-1] - now) * updates.stretch)
-        later = beside * (1 - 1 / updates.stretch)
-        self.block_free = [[free + later if free > now else free for free in blocks] for blocks in self.block_free]
-        self.update_end += later
-        return beside * (1 - updates.left)
+        return self.fetching * min(words / (1 - self.fetching), max(0.0, max(self.block_free[0]) - now))
 
     def _leave(self, run: _Run, phase: dict[str, int]) -> float:
         """From a phase's last word to the next phase's first; returns when the array is no longer at work in it."""
@@ -403,22 +380,29 @@ class _Walk:
             words, copied = record["words"] + 1, array.copied and record["copy"] != 0
             search = (_GroupSearch if array.chained else _RowSearch)(self, layer, now, array_end)
             free, take, written = now, now, now
-            if not layer:
-                self.input_reads = InputReads.of(counts, words)
-            for row, samples in enumerate(counts):
+            height, lead = array.rows, FETCH_LEAD if array.inputs_apart else 0
+            rows = list(enumerate(counts))
+            # Those beyond the end of the layer are gone through as well where these are the first.
+            last = -(-len(counts) // self.network.groups[layer]) * self.network.groups[layer]
+            if array.descending:
+                rows = [(row, 0) for row in range(last - 1, len(counts) - 1, -1)] + rows[::-1]
+            for row, samples in rows:
                 ready = search.ready(row, samples)
                 if not samples:
                     continue
                 word = timing.word(samples, copied=copied)
                 before, take = take, max(ready, free)
                 search.taken(take, before)
-                over = take + words * word
+                over = take + lead * samples + words * word
                 free, written = max(over + timing.row_gap, take + timing.row_least), over + timing.row_end
-                # With its first word, the blocks before its own are known to be complete.
-                blocks += [take + word + timing.row_end + 1] * (row // array.rows - len(blocks))
+                # With its first word, the blocks on the way to its own are known to be complete.
+                behind = (len(counts) - 1) // height - row // height if array.descending else row // height
+                blocks += [take + lead * samples + word + timing.row_end + 1] * (behind - len(blocks))
             now = max(written, search.over)
-            blocks += [now] * (len(counts) // array.rows + 1 - len(blocks))
-            self.block_free.append(blocks)
+            blocks += [now] * (len(counts) // height + 1 - len(blocks))
+            self.block_free.append(blocks[(len(counts) - 1) // height::-1] if array.descending else blocks)
+            if array.inputs_apart and not layer:
+                self.fetching = input_fetches(self.network, array, self.triggered) / max(1, now - begin)
             name = f"update {len(self.block_free)}"
             self.spans.append(Span(unit="updater", name=name, begin=begin, end=now, batch=number))
         self.update_end = now
@@ -503,7 +487,7 @@ class _GroupSearch:
     def ready(self, row: int, samples: int) -> float:
         array, timing = self.walk.array, self.walk.timing
         last, self.over = self.over, self.over + timing.visit
-        if row % self.group == 0:
+        if (row + 1 if array.descending else row) % self.group == 0:
             begin = self.walk.when_voted(row, last, self.array_end)
             self.over = begin + array.passes + timing.gather
         return self.over

@@ -123,13 +123,16 @@ MUTANTS = {
     "mask of another network": Mutant("column", "(control.phase.tail | ~tail.replicate(TILE))", "0xFFFF", "short"),
     "word read ahead stepped": Mutant("counters", "self.hosted | self.load", "self.hosted", "short"),
     "signs of the next word copied": Mutant("weights", "Cat(held, held)", "Cat(self.signs, self.signs)", "copied"),
-    "updates read what the array asked for": Mutant(
-        "updater", "held_up | (wants & self.inputs_busy)", "held_up", "apart"),
+    "updates read what the array asked for": Mutant("sequencer", "inputs & self.fetch", "0", "apart"),
+    "pair fetched too late": Mutant("updater", "word[:pair_bits] == 0", "word[:pair_bits] == 2", "apart"),
+    "pair fetched again": Mutant("inputs", "self.fetched.pair + 1", "self.fetched.pair", "apart"),
+    "steps before the row's first word": Mutant("updater", "active & (word >= 0)", "active", "apart"),
+    "block still updated": Mutant("sequencer", "block > self.update_block", "block >= self.update_block", "apart"),
+    "padding of the first block": Mutant("sequencer", "issued.last.eq(last_block)", "issued.last.eq(final_block)",
+                                         "apart"),
+    "last member of the last group": Mutant("group_scan", "(-1, self.group)", "(-1, 0)", "apart"),
     "inputs of the next batch": Mutant("core", "update_batch.eq(batch)", "update_batch.eq(loader.batch)", "apart"),
-    "upper half of what the array read": Mutant("inputs", "with m.If(found)", "with m.If(1)", "apart"),
-    "upper half of another sample": Mutant(
-        "inputs", "registered(m, self.alone)", "registered(m, ~self.alone)", "apart"),
-    "inputs loaded at another's address": Mutant("inputs", "self.write & self.ready", "self.write", "apart"),
+    "inputs loaded at another's address": Mutant("inputs", "self.write & ~busy", "self.write", "apart"),
     "sums on the heels of those kept out": Mutant(
         "sequencer", "pause.eq(pause)", "pause.eq(pause - ~paced)", "apart"),
     "second word in both halves": Mutant(
@@ -142,7 +145,7 @@ MUTANTS = {
     "place of the next job's signs": Mutant("sequencer", "2 if config.double_rate else 1", "1", "apart"),
     "first tile in both halves": Mutant(
         "weights", "Mux(registered(m, self.i_double), self.second_half, read_address[0])", "read_address[0]", "apart"),
-    "input written over the second read": Mutant("inputs", " | registered(m, self.read) | found", "", "apart"),
+    "input written over the second read": Mutant("inputs", "~busy & self.first_half", "~busy", "apart"),
     "activations of the next sample": Mutant("updater", "registered(m, ~stall)", "1", "apart"),
     "place of the next row": Mutant("updater", "~(active | chosen.valid)", "~active", "short"),
     "place of the next word": Mutant("updater", "moves.eq(moved & ~stall)", "moves.eq(moved)", "short"),
