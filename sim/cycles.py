@@ -66,12 +66,10 @@ def measure_cycles(array: ArrayConfig, workload: Workload, *, batches: int = BAT
     accelerator = Accelerator(core, workload.network, state.classifier)
     accelerator.load(state)
     steps = list(workload.batches(state, WARM_UP + batches + 1))
-    counts = []
-    for learn in (True, False):
-        totals = count(core, program, state, steps, learn=learn)
-        if learn and totals["statistics"]["triggered"] != batches * round(workload.trigger * workload.batch):
-            raise BenchError("ties kept samples from triggering")
-        counts.append(_count(program, workload.batch, totals, learn=learn))
+    if {int(step.triggered.sum()) for _, _, step in steps} != {round(workload.trigger * workload.batch)}:
+        raise BenchError("ties kept samples from triggering")
+    counts = [_count(program, workload.batch, count(core, program, state, steps, learn=learn), learn=learn)
+              for learn in (True, False)]
     accelerator.samples = state.samples
     if accelerator.read_state().digest() != state.digest():
         raise BenchError("the core's counters are not the golden model's")
