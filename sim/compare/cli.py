@@ -23,6 +23,7 @@ def compare_targets(
     layers: Annotated[list[str] | None, typer.Option(
         help=f"Widths, input first; may be given again. Default: {', '.join('-'.join(map(str, n)) for n in NETWORKS)}.",
     )] = None,
+    groups: Annotated[str, typer.Option(help="Group sizes, one a layer, of the one network.")] = "",
     batch: Annotated[int, typer.Option(min=1, max=32, help="Samples a batch.")] = 32,
     counter_bits: Annotated[int, typer.Option(help="Width of the counters, as one of the arrays has them.")] = 8,
     targets: Annotated[str, typer.Option(help="Beside the accelerator.")] = ",".join(TARGETS),
@@ -33,6 +34,7 @@ def compare_targets(
     with clear_errors():
         networks = tuple(parse_widths("--layers", text.replace("-", ",")) for text in layers or [])
         settings = Settings(networks=networks or NETWORKS, batch=batch, counter_bits=counter_bits,
+                            groups=parse_widths("--groups", groups.replace("-", ",")) if groups else None,
                             targets=tuple(name for name in targets.split(",") if name))
         with console.status("comparing") as status:
             result = compare(settings, lambda text: status.update(text))

@@ -105,6 +105,8 @@ class Settings:
         Some of `TARGETS`; the accelerator always is one.
     counter_bits
         Width of the counters.
+    groups
+        Sizes of the groups, one a layer, where there is one network; else the model's own.
     boards
         Whose accelerators are measured; by default those of `CHIPS` with such counters.
     folder
@@ -115,12 +117,15 @@ class Settings:
     batch: int = 32
     targets: tuple[str, ...] = TARGETS
     counter_bits: int = 8
+    groups: tuple[int, ...] | None = None
     boards: tuple[str, ...] = ()
     folder: Path = Path("build/compare")
 
     def __post_init__(self):
         if not 1 <= self.batch <= 32:
             raise ValueError(f"batch must be from 1 to 32, not {self.batch}")
+        if self.groups and len(self.networks) != 1:
+            raise ValueError(f"groups must come with one network, not {len(self.networks)}")
         if unknown := set(self.targets) - set(TARGETS):
             raise ValueError(f"targets must be of {', '.join(TARGETS)}, not {', '.join(sorted(unknown))}")
         if not self.boards:
@@ -164,7 +169,7 @@ def compare(settings: Settings, say: Callable[[str], None] = lambda text: None) 
     """
     started, used = time.monotonic(), sum(os.times()[:4])
     comparison = _Comparison(settings, say)
-    networks = [network_of(layers, settings.counter_bits) for layers in settings.networks]
+    networks = [network_of(layers, settings.counter_bits, settings.groups) for layers in settings.networks]
     cores = placements()
     chips = {name: _placed(BOARDS[name]) for name in settings.boards}
     result: dict[str, Any] = {"batch": settings.batch, "networks": []}

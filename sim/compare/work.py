@@ -98,12 +98,13 @@ class Work:
         return self.end.digest()
 
 
-def network_of(layers: tuple[int, ...], counter_bits: int = 8) -> NetworkConfig:
+def network_of(layers: tuple[int, ...], counter_bits: int = 8,
+               groups: tuple[int, ...] | None = None) -> NetworkConfig:
     """The network that is compared for these widths: the digits' preset where it has them, else ten classes and the
-    rule's defaults."""
+    rule's defaults; with other `groups`, if given."""
     preset = digits_network()
     network = preset if layers == preset.layers else NetworkConfig(layers=layers, classes=10)
-    return dataclasses.replace(network, counter_bits=counter_bits)
+    return dataclasses.replace(network, counter_bits=counter_bits, groups=groups or network.groups)
 
 
 def all_triggered(network: NetworkConfig, batch: int, samples: int = SAMPLES) -> Work:

@@ -1,5 +1,6 @@
 """The comparison with software on a small network: equal states, deterministic counts, and rows for what is missing."""
 
+import dataclasses
 import json
 import platform
 import shutil
@@ -204,10 +205,17 @@ def test_what_is_missing_gets_a_row(monkeypatch):
     (["--layers", "256,x"], "--layers"),
     (["--targets", "abacus"], "targets must be of"),
     (["--layers", "5"], "layers must be"),
+    (["--groups", "16,16"], "groups must come with one network, not 3"),
+    (["--layers", "40,16,8", "--groups", "16"], "groups must have one entry a layer (2)"),
 ])
 def test_mistakes_get_a_message(arguments, message):
     done = CliRunner().invoke(app, ["compare", *arguments])
     assert done.exit_code == 1 and message in done.stderr
+
+
+def test_groups_are_the_network_s():
+    preset = network_of((256, 64, 64))
+    assert network_of((256, 64, 64), groups=(64, 8)) == dataclasses.replace(preset, groups=(64, 8))
 
 
 def test_work_is_the_models_own(works):
