@@ -46,7 +46,8 @@ class CoreSignature(wiring.Signature):
         Counters of a row being read, likewise.
     i_sample : In(stream)
         Samples of the next batch: the inputs (`config.load_words` words of 16 bits at once, bit 0 the first input,
-        padding 0), then the label with `last`. Loads beside the batch in work.
+        padding 0), then the label with `last`. Loads beside the batch in work. Where inputs lie apart, they are looked
+        at in mid cycle, and have to be there.
     i_run : In(stream)
         Run the `count` samples loaded (1 … 32); `learn` updates the counters, `time` is the number of samples
         trained before, modulo 256.

@@ -107,7 +107,7 @@ def memories(config: ArrayConfig, link: LinkConfig) -> list[MemoryShape]:
         found += [MemoryShape(name="heads", width=LinkLayout.size + 1, depth=1 << MEMBER_BITS),
                   MemoryShape(name="links", width=LinkLayout.size + 1, depth=2 * MAX_BATCH)]
     if config.inputs_apart:
-        found.append(MemoryShape(name="fetched", width=TILE, depth=4 * MAX_BATCH))
+        found.append(MemoryShape(name="fetched", width=TILE, depth=4 * MAX_BATCH, granularity=1))
     if config.counter_memory == "block":
         found += [MemoryShape(name="counters", width=config.group_lanes * config.counter_bits, depth=depth,
                               count=config.update_groups) for depth in split_depths(config.counter_words)]
