@@ -145,7 +145,9 @@ MUTANTS = {
     "place of the next job's signs": Mutant("sequencer", "2 if config.double_rate else 1", "1", "apart"),
     "first tile in both halves": Mutant(
         "weights", "Mux(registered(m, self.i_double), self.second_half, read_address[0])", "read_address[0]", "apart"),
-    "input written over the second read": Mutant("inputs", "~busy & self.first_half", "~busy", "apart"),
+    "input written over the second read": Mutant(
+        "inputs", "access.eq(busy | self.first_half), writing.eq(self.write & ~busy & self.first_half)",
+        "access.eq(1), writing.eq(self.write & ~busy)", "apart"),
     "activations of the next sample": Mutant("updater", "registered(m, ~stall)", "1", "apart"),
     "place of the next row": Mutant("updater", "~(active | chosen.valid)", "~active", "short"),
     "place of the next word": Mutant("updater", "moves.eq(moved & ~stall)", "moves.eq(moved)", "short"),
