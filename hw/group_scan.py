@@ -6,7 +6,7 @@ Of a group it asks for every sample's winner, last sample first, and chains the 
                     └───► Samples: of each sample, the next ◄─────┴─ o: a row and its first sample
 
 Then it visits the group's rows, and the next group is asked for once the last row has been taken: its chains lie
-beside those of the row in work.
+beside those of the row in work. With `config.descending` the last group and the last row come first.
 """
 
 from amaranth import Cat, Module, Mux, Signal
