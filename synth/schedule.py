@@ -305,7 +305,7 @@ class _Walk:
         signs = copies - 1 if phase["replay"] else 0
         inputs = (writes + signs) / length
         if array.inputs_apart:
-            # The cycle behind a read is lost to the loader as well.
+            # Roughly: fetches are left out, and the cycle between two jobs counts as lost to the loader.
             inputs = len(blocks) * self.passes * (words + 1) / (run.now - begin) if phase["follows"] == 1 else 0
         run.writing.append((begin, run.now, {
             "inputs": min(0.98 if array.inputs_apart else 0.9, inputs), "targets": min(0.9, writes / length)}))
