@@ -80,8 +80,7 @@ def bit_ops(network: NetworkConfig, *, learn: bool) -> int:
 
 def counter_updates(network: NetworkConfig) -> float:
     """Steps of single counters that a sample is expected to make, if it triggers: its winners' rows."""
-    return sum(fan_in * rows / len(chances) * sum(chances) for (rows, fan_in), chances in zip(
-        network.shapes, (row_chances(network, layer) for layer in range(network.depth)), strict=True))
+    return sum(fan_in * sum(row_chances(network, layer)) for layer, fan_in in enumerate(network.layers[:-1]))
 
 
 def find_roofline(program: Program, link: LinkConfig, *, batch: int = MAX_BATCH, trigger: float = 1.0,
@@ -100,8 +99,7 @@ def find_roofline(program: Program, link: LinkConfig, *, batch: int = MAX_BATCH,
     aside = sum((phase["keep_value"] + phase["keep_gate"]) * (phase["blocks"] + 1) for phase in phases) * passes
     writes = sum((phase["write_value"] + phase["write_gate"]) * (phase["blocks"] + 1) for phase in phases) * passes
     rows = [sum(1 for count in row_samples(network, layer, triggered) if count) for layer in range(network.depth)]
-    steps = [triggered * network.layers[layer + 1] / network.groups[layer] * sum(row_chances(network, layer))
-             * row_words[layer] for layer in range(network.depth)]
+    steps = [triggered * sum(row_chances(network, layer)) * row_words[layer] for layer in range(network.depth)]
     accesses = sum(count * width for count, width in zip(rows, row_words, strict=True))
     loaded = batch * (program.sample_beats - 1)
     ports = {"weights": reads, "counters": accesses * (2 if array.single_port else 1)}

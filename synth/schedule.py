@@ -97,12 +97,20 @@ def plan_batches(program: Program, *, batch: int = MAX_BATCH, trigger: float = 1
 
 
 def row_chances(network: NetworkConfig, layer: int) -> list[float]:
-    """For each place in a group of `layer` (from 0): the chance that its neuron wins for a sample that triggers.
+    """For each row of `layer` (from 0): the chance that its neuron wins for a sample that triggers.
 
-    Of random sums, half of which are wrong. The lowest place wins where ranks are equal, so the first wins more often.
+    Of random sums, half of which are wrong. The lowest place wins where ranks are equal, so the first wins more often;
+    a last group of fewer rows wins as often with these as a whole one.
     """
+    rows, size = network.layers[layer + 1], network.groups[layer]
+    whole, rest = divmod(rows, size)
+    chances = _place_chances(network, layer, size) * whole
+    return chances + (_place_chances(network, layer, rest) if rest else [])
+
+
+def _place_chances(network: NetworkConfig, layer: int, size: int) -> list[float]:
+    """The same for each place in a group of `size`."""
     fan_in, shift = network.layers[layer], network.rank_shifts[layer]
-    size = network.groups[layer]
     top, deviation = (1 << RANK_BITS) - 1, math.sqrt(fan_in)
     below = [math.erf((rank << shift) / (deviation * math.sqrt(2))) for rank in range(top + 1)] + [1.0]
     chances = [0.0] * size
@@ -116,12 +124,12 @@ def row_chances(network: NetworkConfig, layer: int) -> list[float]:
 def row_samples(network: NetworkConfig, layer: int, triggered: int) -> list[int]:
     """For each row of `layer` (from 0), how many of `triggered` samples may update it: the distribution as expected, in
     an order without meaning."""
-    chances = row_chances(network, layer)
-    tables = [np.cumsum([math.comb(triggered, count) * chance ** count * (1 - chance) ** (triggered - count)
-                         for count in range(triggered + 1)]) for chance in chances]
-    golden = (math.sqrt(5) - 1) / 2
-    return [min(triggered, int(np.searchsorted(tables[row % len(chances)], (row + 1) * golden % 1)))
-            for row in range(network.layers[layer + 1])]
+    golden, found = (math.sqrt(5) - 1) / 2, []
+    for row, chance in enumerate(row_chances(network, layer)):
+        table = np.cumsum([math.comb(triggered, count) * chance ** count * (1 - chance) ** (triggered - count)
+                           for count in range(triggered + 1)])
+        found.append(min(triggered, int(np.searchsorted(table, (row + 1) * golden % 1))))
+    return found
 
 
 def input_fetches(network: NetworkConfig, array: ArrayConfig, triggered: int) -> int:

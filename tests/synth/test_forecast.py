@@ -9,6 +9,7 @@ from bitprop.hw.config import ArrayConfig
 from bitprop.hw.link.config import LinkConfig
 from bitprop.hw.program import CapacityError
 from bitprop.model.config import NetworkConfig
+from bitprop.sim.workload import Workload
 from bitprop.synth.area import AREA_FILE, BLOCKS, PLACED, array_luts, block_luts
 from bitprop.synth.boards import BOARDS, find_board
 from bitprop.synth.build import synthesise
@@ -69,13 +70,26 @@ def test_expected_winners():
     for layer, (size, network) in enumerate([(16, NETWORK), (3, NetworkConfig(layers=(50, 20, 9), classes=4, groups=(
             20, 3)))]):
         chances = row_chances(network, layer)
-        assert len(chances) == size
-        assert sum(chances) == pytest.approx(1 - 2.0 ** -size)
-        assert chances == sorted(chances, reverse=True)  # equal ranks: the lowest place
+        assert len(chances) == network.layers[layer + 1]
+        groups = [chances[first:first + size] for first in range(0, len(chances), size)]
+        for group in groups:
+            assert sum(group) == pytest.approx(1 - 2.0 ** -size)
+            assert group == sorted(group, reverse=True)  # equal ranks: the lowest place
+        assert groups[1:] == groups[:-1]
     counts = row_samples(NETWORK, 0, 32)
     assert len(counts) == 64 and max(counts) <= 32
     assert sum(counts) == pytest.approx(4 * 32, rel=0.1)
     assert row_samples(NETWORK, 0, 0) == [0] * 64
+
+
+def test_expected_winners_of_a_last_group_that_is_smaller():
+    network = NetworkConfig(layers=(100, 35), classes=10, groups=(16,))
+    chances = row_chances(network, 0)
+    sums = [sum(chances[first:first + 16]) for first in (0, 16, 32)]
+    assert sums == pytest.approx([1 - 2 ** -16, 1 - 2 ** -16, 1 - 2 ** -3])
+    workload = Workload(network=network)
+    updates = [step.row_updates for _, _, step in workload.batches(workload.initial_state(), 10)]
+    assert sum(row_samples(network, 0, 32)) == pytest.approx(sum(updates) / len(updates), rel=TOLERANCE)
 
 
 @pytest.mark.parametrize("name", BOARDS)
