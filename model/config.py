@@ -131,7 +131,7 @@ def parse_widths(option: str, text: str) -> tuple[int, ...]:
     try:
         return tuple(int(width) for width in text.split(","))
     except ValueError:
-        raise ValueError(f"{option} must be widths separated by commas, not {text!r}") from None
+        raise ValueError(f"{option} must be numbers separated by commas, not {text!r}") from None
 
 
 def _check(name: str, value: int, low: int, high: int) -> None:

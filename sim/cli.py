@@ -1,5 +1,6 @@
-"""Commands that train on an accelerator: simulated (demo, bench), or on a board (run)."""
+"""Commands that train on an accelerator: simulated (demo, simulate, bench), or on a board (run)."""
 
+import dataclasses
 import json
 import threading
 from dataclasses import asdict
@@ -14,7 +15,7 @@ from rich.table import Table
 
 from ..hw.ports import PHASES
 from ..model.cli import DataOption, FolderOption, new_learner, read_settings
-from ..model.config import MAX_BATCH, NetworkConfig, parse_widths
+from ..model.config import MAX_BATCH, parse_widths
 from ..model.console import check_writable, clear_errors, console, fail
 from ..model.data import load_dataset
 from ..model.learners import HardwareLearner
@@ -22,12 +23,14 @@ from ..model.presets import DIGITS_BATCH, digits_network
 from ..model.trainer import Training, accuracy
 from ..synth.accelerator import Accelerator
 from ..synth.boards import BOARDS, find_board
+from ..synth.cli import BatchOption, ClassesOption, GroupsOption, LayersOption, TriggerOption, read_network
 from ..synth.driver import Device, SerialTransport
 from ..synth.replay import Comparison, Mismatch, replay
 from .benchmark import benchmark_table, run_benchmark
 from .demo import DemoSettings, run_demo
 from .picture import draw
 from .runner import BenchError
+from .simulate import simulate
 from .speed import measure_speed
 
 __all__ = ["app"]
@@ -97,14 +100,47 @@ def demo(
         fail("\n".join(summary["failures"]))
 
 
+@app.command("simulate")
+def simulate_core(
+    board: BoardOption = "icebreaker",
+    layers: LayersOption = "64,32,16",
+    groups: GroupsOption = "",
+    classes: ClassesOption = 10,
+    batches: Annotated[str, typer.Option(help="Their sizes; the fourth of each four is inferred only.")] = "32,5,32,32",
+    stalls: Annotated[bool, typer.Option("--stalls", help="Keep the core waiting on every stream, at random.")] = False,
+    waves: Annotated[Path | None, typer.Option(help="Record all signals here, as VCD, for GTKWave or Surfer.")] = None,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+):
+    """Run the cocotb bench of a board's core: random batches on a network of your sizes, RTL and golden model compared
+    bit for bit."""
+    with clear_errors(BenchError):
+        chosen = find_board(board)
+        network = dataclasses.replace(read_network(chosen, layers, groups, classes), seed=seed)
+        if waves is not None:
+            check_writable(waves)
+        with console.status(f"{chosen.title}: compiling and simulating the core"):
+            done = simulate(chosen.config, network, parse_widths("--batches", batches), stalls=stalls, waves=waves)
+    if as_json:
+        print(json.dumps(done.to_dict() | {"waves": str(waves) if waves else None}, indent=2))
+        return
+    Console().print(
+        f"{chosen.title}, {'-'.join(map(str, network.layers))}: {done.samples} samples, {done.triggered} triggered, "
+        f"{done.row_updates} rows updated, {done.saturations} counters saturated, {done.cycles:,} cycles; every "
+        "prediction, trigger, statistic and counter equal to the golden model's", highlight=False)
+    Console().print(f"log: {done.log}", highlight=False, soft_wrap=True)
+    if waves is not None:
+        Console().print(f"waveforms: {waves}", highlight=False, soft_wrap=True)
+
+
 @app.command()
 def bench(
     board: BoardOption = "icebreaker",
-    layers: Annotated[str, typer.Option(help="Widths, input first.")] = "256,64,64",
-    groups: Annotated[str, typer.Option(help="Group sizes, one a layer; left out, the model's own.")] = "",
-    classes: Annotated[int, typer.Option(min=2, help="Classes.")] = 10,
-    batch: Annotated[int, typer.Option(min=1, max=32, help="Samples a batch.")] = 32,
-    trigger: Annotated[float, typer.Option(min=0, max=1, help="Part of the samples that triggers.")] = 1.0,
+    layers: LayersOption = "256,64,64",
+    groups: GroupsOption = "",
+    classes: ClassesOption = 10,
+    batch: BatchOption = MAX_BATCH,
+    trigger: TriggerOption = 1.0,
     picture: Annotated[Path | None, typer.Option(help="Where the picture goes: .svg, .png or .pdf.")] = None,
     speed: Annotated[bool, typer.Option(
         "--speed", help="How fast the simulation is instead: an epoch of digits, compared with the model.")] = False,
@@ -116,9 +152,7 @@ def bench(
         return _bench_speed(board, as_json)
     with clear_errors(BenchError):
         chosen = find_board(board)
-        network = NetworkConfig(
-            layers=parse_widths("--layers", layers), classes=classes, counter_bits=chosen.config.counter_bits,
-            groups=parse_widths("--groups", groups) if groups else None)
+        network = read_network(chosen, layers, groups, classes)
         if picture is None:
             PICTURES.mkdir(parents=True, exist_ok=True)
         elif picture.suffix not in FORMATS:

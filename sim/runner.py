@@ -34,7 +34,7 @@ from cocotb_tools.runner import VerilatorControlFile, get_runner
 from ..hw.config import ArrayConfig
 
 __all__ = ["BUILD_DIRECTORY", "CELLS", "BenchError", "BenchRun", "array_cells", "bench_parameters", "build_model",
-           "compiler_effort", "locked", "require_tools", "run_bench", "tool_variables"]
+           "compiler_effort", "locked", "remove_headers", "require_tools", "run_bench", "tool_variables"]
 
 BUILD_DIRECTORY = Path("build/sim")
 """Where compiled models and runs are kept, below the current directory."""
@@ -146,6 +146,7 @@ def build_model(component: wiring.Component | str, *, sources: Sequence[Path] = 
         except (RuntimeError, SystemExit) as error:
             raise BenchError(f"compiling failed: {error}\n{_tail(directory / 'build.log', 40)}") from error
         _keep_runtime(model, runtime)
+        remove_headers(model)
         done.touch()
     return directory
 
@@ -299,6 +300,12 @@ def _keep_runtime(model: Path, runtime: Path) -> None:
             partial.rename(runtime)
         except OSError:  # another process was faster
             shutil.rmtree(partial)
+
+
+def remove_headers(model: Path) -> None:
+    """Remove the compiler's precompiled headers, nine tenths of a model that is done with compiling."""
+    for path in model.glob("*.gch"):
+        path.unlink()
 
 
 def _digest(identity: list) -> str:

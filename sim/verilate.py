@@ -13,7 +13,7 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
-from .runner import BUILD_DIRECTORY, BenchError, compiler_effort, locked, require_tools, tool_variables
+from .runner import BUILD_DIRECTORY, BenchError, compiler_effort, locked, remove_headers, require_tools, tool_variables
 
 __all__ = ["verilate"]
 
@@ -54,5 +54,6 @@ def verilate(texts: dict[str, str], harness: Path, *, top: str, library: bool = 
                 cwd=directory, env=variables, capture_output=True, text=True)
             if done.returncode:
                 raise BenchError(f"compiling {top} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+            remove_headers(directory / "model")
             (directory / "done").touch()
     return result

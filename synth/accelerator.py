@@ -52,6 +52,8 @@ class Accelerator:
         if np.shape(classifier) != shape or not np.isin(classifier, (-1, 1)).all():
             raise ValueError(f"classifier must be ±1 {shape}, not {np.shape(classifier)}")
         self.device, self.samples = device, 0
+        # As they stood after the last batch that was trained: only such batches move what is told of each.
+        self._statistics: dict[str, int] | None = None
         self._classifier = np.array(classifier, dtype=np.int8)
         self.program = compile_network(network, self._classifier, device.config)
 
@@ -80,7 +82,7 @@ class Accelerator:
             self.device.write_rows(slot, counters)
         # The classifier lies in the weight memory like a layer, so its signs are written as counters.
         self.device.write_rows(self.program.slots[-1], np.where(self._classifier > 0, 0, -1))
-        self.samples = state.samples
+        self.samples, self._statistics = state.samples, None
 
     def change(self, network: NetworkConfig) -> None:
         """Go on by other settings; counters and classifier stay.
@@ -98,11 +100,11 @@ class Accelerator:
     def train_batch(self, inputs: np.ndarray, labels: np.ndarray) -> StepResult:
         """What `model.step.train_batch` does, on the device; ValueError as there."""
         inputs, labels = check_batch(self.network, inputs, labels)
-        before = self.device.statistics()
+        before, self._statistics = self._statistics or self.device.statistics(), None
         self.device.load_samples(self.program.pack(inputs, labels))
         predictions, triggered = self.device.run(len(labels), learn=True, time=self.samples)
         self.samples += len(labels)
-        after = self.device.statistics()
+        after = self._statistics = self.device.statistics()
         return StepResult(predictions, triggered, *(after[name] - before[name]
                                                     for name in ("row_updates", "saturations")))
 

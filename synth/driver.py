@@ -16,7 +16,7 @@ import errno
 import termios
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Protocol
 
@@ -104,6 +104,9 @@ class SerialTransport:
             self._serial = serial.serial_for_url(port, baudrate=baud, timeout=timeout)
         except (OSError, ValueError) as error:
             raise LinkError(f"cannot open {port}: {_explain(error)}") from error
+        # Adapters hold short answers back, FTDI's for 16 ms, unless asked not to. Not every port can be asked.
+        with suppress(AttributeError, NotImplementedError, OSError, ValueError):
+            self._serial.set_low_latency_mode(True)
 
     def send(self, frame: bytes) -> None:
         with self._at_work():

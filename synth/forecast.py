@@ -195,7 +195,7 @@ def forecast_table(result: Forecast) -> tuple[Table, Table]:
     rows([work.causes for work in works], CAUSES)
     cycles.add_section()
     cycles.add_row(f"samples/s at {clock:g} MHz", *(f"{1e6 * clock / work.cycles:,.0f}" for work in works))
-    cycles.add_row(f"… at {result.board.baud / 1e6:g} Mbaud", *(
+    cycles.add_row(f"… at most, at {result.board.baud / 1e6:g} Mbaud", *(
         f"{1e6 * clock / (work.roofline.link + work.cycles):,.0f}" for work in works))
 
     device, total = result.board.device, sum(result.luts.values())

@@ -7,6 +7,7 @@ from bitprop.hw.core import Core
 from bitprop.hw.program import CapacityError, compile_network
 from bitprop.model.config import NetworkConfig
 from bitprop.sim.runner import array_cells, run_bench
+from bitprop.sim.simulate import STALLS
 
 ARRAYS = {
     "copied": {"lanes": 1, "rows": 8, "update_lanes": 8, "counter_bits": 8, "tiles": 100, "operand_words": 512,
@@ -58,8 +59,6 @@ ARRAYS = {
                          "weight_memory": "double_rate", "fan_in": 255, "statistic_width": 16},
 }
 BATCHES = [32, 5, 31, 1, 32, 17]
-STALLS = {"i_sample": "half", "i_run": "half", "o_result": "bursts", "i_counter": "rarely", "o_counter": "alternate",
-          "i_row": "half", "i_program": "rarely"}
 NETWORKS = 13
 """Networks in a run; with two runs for each of eleven arrays, 286 in all."""
 

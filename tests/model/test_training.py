@@ -346,7 +346,7 @@ def test_recurrent_command_starts_from_a_delay_line(tmp_path):
     "arguments, message",
     [
         (["--layers", "3,4"], "digits has 256 inputs, --layers says 3"),
-        (["--layers", "a"], "--layers must be widths separated by commas, not 'a'"),
+        (["--layers", "a"], "--layers must be numbers separated by commas, not 'a'"),
         (["--rule", "x"], "rule must be one of hardware, "),
         (["--data", "x"], "'x'"),
         (["--batch", "33"], "batch"),

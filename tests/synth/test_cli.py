@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from bitprop.hw.link.config import LinkConfig
 from bitprop.synth import cli
 from bitprop.synth.boards import BOARDS
 from bitprop.synth.check import NetlistCheck, NetlistError
@@ -42,7 +43,9 @@ def built(monkeypatch):
         def to_dict(self):
             return {"board": "icebreaker"}
 
-    monkeypatch.setattr(cli, "_build", lambda *arguments, **options: Report())
+    boards = []
+    monkeypatch.setattr(cli, "_build", lambda board, **options: boards.append(board) or Report())
+    return boards
 
 
 def test_netlist_that_is_equal(call, built, monkeypatch):
@@ -68,6 +71,20 @@ def test_netlist_that_differs(call, built, monkeypatch):
 def test_all_boards_are_built_by_one_command(call, built):
     result = call("build", "--board", "all", "--json")
     assert result.exit_code == 0 and len(json.loads(result.stdout)) == len(BOARDS)
+
+
+def test_link_at_another_speed(call, built, monkeypatch):
+    monkeypatch.setenv("OPENFPGALOADER", "true")
+    assert call("build", "--board", "icebreaker", "--baud", "3000000", "--json").exit_code == 0
+    assert call("program", "--board", "icebreaker", "--baud", "3000000").exit_code == 0
+    assert [board.link for board in built] == [LinkConfig(clock_hz=36_000_000, baud=3_000_000)] * 2
+    assert call("build", "--board", "all", "--baud", "3000000", "--json").exit_code == 0
+
+
+def test_link_at_a_speed_that_cannot_be_had(call, built):
+    result = call("build", "--board", "all", "--baud", "12000000")
+    assert result.exit_code == 1 and not built
+    assert "baud must be at most a quarter of clock_hz 36000000, not 12000000" in result.output
 
 
 def test_loader_that_cannot_be_started_is_named(call, built, monkeypatch):

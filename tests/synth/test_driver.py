@@ -4,6 +4,7 @@ import os
 import threading
 
 import pytest
+import serial
 from bitprop.hw.config import ArrayConfig
 from bitprop.hw.link.config import LinkConfig
 from bitprop.hw.link.protocol import Command, Status, decode_frame, encode_frame, pack_response
@@ -59,6 +60,14 @@ def test_session(port):
         for _ in range(300):
             device.reset()
         assert device.repeats == 0
+
+
+def test_adapter_is_asked_to_hold_nothing_back(port, monkeypatch):
+    """USB adapters keep short answers for a while, unless told not to."""
+    asked = []
+    monkeypatch.setattr(serial.Serial, "set_low_latency_mode", lambda line, on: asked.append((line.port, on)))
+    with SerialTransport(port[1], 115200):
+        assert asked == [(port[1], True)]
 
 
 def test_late_and_damaged_answers(port):

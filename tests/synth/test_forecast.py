@@ -195,6 +195,6 @@ def test_estimate_of_another_array(call):
 
 def test_estimate_says_what_is_wrong(call):
     assert "counter_words" in call("--board", "hx8k", "--layers", "200,30").output
-    assert "--layers must be widths separated by commas, not 'wide'" in call(
+    assert "--layers must be numbers separated by commas, not 'wide'" in call(
         "--board", "hx8k", "--layers", "wide").output
     assert call("--board", "nosuch").exit_code == 1
