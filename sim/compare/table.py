@@ -15,8 +15,10 @@ from typing import Any
 from ...hw.config import ArrayConfig
 from ...hw.program import CapacityError
 from ...model.config import NetworkConfig
+from ...synth.area import array_luts
 from ...synth.boards import BOARDS, Board
 from ...synth.build import find_build
+from ...synth.estimate import memory_use
 from ...synth.report import BuildReport
 from ...synth.tools import ToolError
 from ..runner import BenchError, require_tools
@@ -246,7 +248,10 @@ def _accelerator(comparison: _Comparison, board: Board, row: Row, network: Netwo
     own = chips[board.name] if not fitted.changes else None
     row.trained, row.inferred, row.unit = run["trained"], run["inferred"], "cycles"
     row.phases, row.state_hash = run["trained_phases"], run["digest"]
+    family = board.device.family
     row.clock_mhz = board.clock_hz / 1e6
+    row.lut4 = round(sum(array_luts(fitted.array, board.link, family).values()))
+    row.block_ram = memory_use(fitted.array, board.link, family).block_ram
     if own:
         row.clock_mhz, row.lut4, row.block_ram = own.fmax_median_mhz, own.uses["lut4"].used, own.uses["block_ram"].used
         clock = f"placed Fmax, median of {len(own.placements)}"
@@ -257,7 +262,7 @@ def _accelerator(comparison: _Comparison, board: Board, row: Row, network: Netwo
         clock = f"not placed, with the clock it aims at: larger {', '.join(fitted.changes)} than the board's design"
     else:
         clock = f"not placed here (bitprop build --board {board.name}): the clock it aims at"
-    row.how = f"RTL in Verilator, steady state; {clock}"
+    row.how = f"RTL in Verilator, steady state; {clock}{'' if own else '; look-up tables estimated'}"
     return row
 
 
