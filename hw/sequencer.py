@@ -145,8 +145,7 @@ class Sequencer(wiring.Component):
         final_pass, parity = Signal(pass_shape), Signal()
         m.d.comb += record.parity.eq(parity)
 
-        issue, drain, write, query = (
-            self.control.issue, self.control.drain, self.control.write, self.control.query)
+        issue, query = self.control.issue, self.control.query
         m.d.comb += [
             self.control.phase[name].eq(draining[name])
             for name in ("backward", "classify", "select", "rank_write", "rank_shift", "gate")]
@@ -370,8 +369,17 @@ class Sequencer(wiring.Component):
             self.backward.eq(self.running & ~waiting & draining.backward),
         ]
 
-        # Drain: from `sum_cycles` after the last word.
-        token = issue.last
+        self._drain(m, issued, draining, classified, sum_cycles)
+        return m
+
+    def _drain(self, m: Module, issued, draining, classified, sum_cycles: int):
+        """Rows leave from `sum_cycles` after a job's last word on, or pairs of rows.
+
+        Of the job `issued` the last word was issued last; `draining` is the record of the phase that leaves, and
+        `classified` is 1 as the last of another, which made logits, has left.
+        """
+        config, drain = self.config, self.control.drain
+        token = self.control.issue.last
         for _ in range(sum_cycles - 2):
             token = registered(m, token)
         coming, summed = token, registered(m, token)
@@ -381,7 +389,6 @@ class Sequencer(wiring.Component):
             job = Signal.like(issued)
             with m.If(coming):
                 m.d.sync += job.eq(issued)
-        job_word = job.block >> in_tile
         # `row` leaves, or the pair that it begins; if both do not count together, first one and then the other.
         row, out, pairs = Signal(range(config.rows)), Signal(), Signal()
         behind = config.drain_rows - 1
@@ -421,15 +428,26 @@ class Sequencer(wiring.Component):
             with m.If(job.first):
                 m.d.sync += drain.member.eq(0)
 
-        # What is read or written late has its address late.
+        ends = self._address(m, job, draining, summed, row, behind)
+        self._write(m, job, draining, classified, ends, out, row)
+
+    def _address(self, m: Module, job, draining, summed, row, behind: int) -> list:
+        """Where ranks and verdicts are read and written, late, as they are; returns tokens of the last row of `job`, by
+        cycles since it left.
+
+        The sums of `job` are there in the cycle behind `summed`; `row` leaves, the second of a pair if `behind`.
+        """
+        config, drain = self.config, self.control.drain
+        in_tile = ceil_log2(config.tile_blocks)
+        job_word = job.block >> in_tile
         begins, rows = [summed], [drain.shift]
         verdicts, ends = [drain.counts.any() & drain.group_last], [drain.shift & row[behind:].all()]
         for tokens in (begins, rows, verdicts, ends):
             for _ in range(3):
                 tokens.append(registered(m, tokens[-1]))
-        rank_pass, rank_block = Signal(pass_shape), Signal(rank_shape)
+        rank_pass, rank_block = Signal(config.pass_width), Signal(range(config.rank_blocks))
         rank_row = Signal(range(TILE // config.drain_rows))
-        verdict_pass, verdict_offset = Signal(pass_shape), Signal(verdict_shape)
+        verdict_pass, verdict_offset = Signal(config.pass_width), Signal(range(config.verdict_offsets))
         m.d.comb += [
             drain.rank_address.eq(Cat(rank_pass, rank_row, rank_block)),
             drain.verdict_address.eq(Cat(verdict_pass, verdict_offset))]
@@ -446,11 +464,15 @@ class Sequencer(wiring.Component):
         with m.Elif(verdicts[3]):
             m.d.sync += verdict_offset.eq(verdict_offset + 1)
         m.d.sync += self.verdict_write.eq(verdicts[2] & (draining.select | draining.classify))
+        return ends
 
-        # Writes: the signs three, the gates four cycles behind the last row. The job's place is kept from a time when
-        # the job before has been written, and the next not taken its place.
-        late = Signal(data.StructLayout({
-            "pass_": pass_shape, "block": blocks_shape, "final": 1}))
+    def _write(self, m: Module, job, draining, classified, ends: list, out, row):
+        """Signs are written three, gates four cycles behind the last row of `job`; `ends` are tokens of that row, `out`
+        and `row` say which row leaves."""
+        config, write = self.config, self.control.write
+        in_tile = ceil_log2(config.tile_blocks)
+        # The job's place is kept from a time when the job before has been written, and the next not taken its place.
+        late = Signal(data.StructLayout({name: job.shape()[name].shape for name in ("pass_", "block", "final")}))
         kept = row == 4 if config.rows == TILE else row[1:] == (2 if config.double_rate else 1)
         with m.If(out & kept):
             m.d.sync += [late[name].eq(job[name]) for name in late.shape().members]
@@ -460,7 +482,7 @@ class Sequencer(wiring.Component):
         m.d.comb += paired.eq(ends[3] | draining.write_paired)
         m.d.sync += [
             write.address.eq(Cat(late.pass_, (Mux(ends[3], draining.pair_offset, draining.write_offset)
-                                              + Mux(paired, late_word, late_word >> 1))[:len(phase.operand)])),
+                                              + Mux(paired, late_word, late_word >> 1))[:len(draining.write_offset)])),
             write.odd.eq(ends[3] | (~draining.write_paired & late_word[0])),
             write.block.eq(late.block[:in_tile]),
         ]
@@ -481,4 +503,3 @@ class Sequencer(wiring.Component):
             self.o_copy.block.eq(late.block[:in_tile]),
             self.o_copy.sample.eq(late.pass_ * config.samples),
         ]
-        return m
