@@ -37,7 +37,8 @@ OPTIONS = {"settings": "--set", "rnn": "--rnn"}
 """Options whose parameters have other names."""
 
 DataOption = Annotated[str, typer.Option("--data", help=f"Data set: {', '.join(dataset_names())}.")]
-FolderOption = Annotated[Path | None, typer.Option("--data-dir", help="Local copy of the data sets' files.")]
+FolderOption = Annotated[Path | None, typer.Option(
+    "--data-dir", exists=True, file_okay=False, help="Local copy of the data sets' files.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
