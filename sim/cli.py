@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ..hw.link.config import BAUD
 from ..hw.ports import PHASES
 from ..model.cli import DataOption, FolderOption, new_learner, read_settings
 from ..model.config import MAX_BATCH, parse_widths
@@ -172,7 +173,7 @@ def bench(
 @app.command()
 def run(
     port: Annotated[str, typer.Option(help="Serial port of the board.")],
-    baud: Annotated[int, typer.Option(min=1, help="As the bitstream was built for.")] = 1_000_000,
+    baud: Annotated[int, typer.Option(min=1, help="As the bitstream was built for.")] = BAUD,
     epochs: Annotated[int, typer.Option(min=0, help="Whole epochs.")] = 3,
     batches: Annotated[int, typer.Option(min=0, help="Batches after those.")] = 0,
     data: DataOption = "digits",

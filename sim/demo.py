@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -181,9 +181,9 @@ def run_demo(settings: DemoSettings, watch: Watch) -> dict[str, Any]:
     return summary
 
 
-def link_for_simulation(clock_hz: int) -> LinkConfig:
-    """The fastest link at a clock."""
-    return LinkConfig(clock_hz=clock_hz, baud=clock_hz // CYCLES_A_BIT)
+def link_for_simulation(link: LinkConfig) -> LinkConfig:
+    """A board's link, as fast as can be."""
+    return replace(link, baud=link.clock_hz // CYCLES_A_BIT)
 
 
 def _train_model(settings: DemoSettings, network: NetworkConfig, dataset: Dataset,
@@ -211,13 +211,13 @@ def _train_rtl(settings: DemoSettings, network: NetworkConfig, array: ArrayConfi
     arrays = training.majority()
     np.savez_compressed(trained, **arrays)
     compile_network(network, arrays["classifier"], array)
-    link = link_for_simulation(find_board(settings.boards[0]).clock_hz)
+    link = link_for_simulation(find_board(settings.boards[0]).link)
     watch.progress("RTL under Verilator", 0, 1, "compiling")
     with ThreadPoolExecutor(1) as pool:
         bench = pool.submit(
             run_bench, System(array, link), "bitprop.sim.bench_demo", tests=1, optimize=True, timeout=3600,
             sources=array_cells(array), parameters={
-                "array": array.to_dict(), "link": {"clock_hz": link.clock_hz, "baud": link.baud},
+                "array": array.to_dict(), "link": asdict(link),
                 "network": network.to_dict(), "data": "digits", "batch": DIGITS_BATCH,
                 "epochs": settings.rtl_epochs, "batches": settings.rtl_batches,
                 "progress": str(progress), "trained": str(trained)})

@@ -9,7 +9,7 @@ from amaranth_boards.icebreaker import ICEBreakerPlatform
 from amaranth_boards.ulx3s import ULX3S_25F_Platform, ULX3S_85F_Platform
 
 from ..hw.config import ArrayConfig
-from ..hw.link.config import LinkConfig
+from ..hw.link.config import BAUD, LinkConfig
 from .pll import Ecp5Pll, Ice40Pll
 
 __all__ = ["BOARDS", "ECP5_25F", "ECP5_85F", "HX8K", "UP5K", "Board", "Device", "find_board"]
@@ -91,6 +91,8 @@ class Board:
         Frequency of the design: the target for place and route.
     baud
         Of the UART.
+    buffer_bytes
+        Of the host link: the more, the more samples come with one request, and these wait for one another's answers.
     loader_board
         The board's name in openFPGALoader.
     pll_pad
@@ -103,14 +105,15 @@ class Board:
     platform: Callable[[], Platform]
     config: ArrayConfig = field(default_factory=ArrayConfig)
     clock_hz: int
-    baud: int = 1_000_000
+    baud: int = BAUD
+    buffer_bytes: int = 256
     loader_board: str
     pll_pad: bool = False
 
     @property
     def link(self) -> LinkConfig:
         """The host link."""
-        return LinkConfig(clock_hz=self.clock_hz, baud=self.baud)
+        return LinkConfig(clock_hz=self.clock_hz, baud=self.baud, buffer_bytes=self.buffer_bytes)
 
     @property
     def pll(self) -> Ice40Pll | Ecp5Pll:
@@ -139,6 +142,7 @@ BOARDS = {board.name: board for board in (
                            rank_words=2048, winner_words=512, counter_words=8192, fan_in=511, statistic_width=16,
                            tiles=128, weight_memory="double_rate"),
         clock_hz=36_000_000,
+        buffer_bytes=512,
         loader_board="ice40_generic",
         pll_pad=True,
     ),
@@ -153,6 +157,7 @@ BOARDS = {board.name: board for board in (
                            winner_words=256, counter_words=8192, fan_in=1023, statistic_width=16, tiles=256,
                            weight_memory="double_rate"),
         clock_hz=36_000_000,
+        buffer_bytes=512,
         loader_board="ice40_generic",
         pll_pad=True,
     ),
@@ -166,6 +171,7 @@ BOARDS = {board.name: board for board in (
                            operand_words=512, replay_words=1024, rank_words=1024, winner_words=256, counter_words=512,
                            fan_in=255, statistic_width=24),
         clock_hz=90_000_000,
+        buffer_bytes=512,
         loader_board="ice40_generic",
     ),
     Board(
@@ -177,6 +183,7 @@ BOARDS = {board.name: board for board in (
                            rank_words=256, winner_words=64, counter_words=1024, scan_ahead=4, pipelined=True,
                            statistic_width=24),
         clock_hz=100_000_000,
+        buffer_bytes=1024,
         loader_board="ulx3s",
     ),
     Board(
@@ -188,6 +195,7 @@ BOARDS = {board.name: board for board in (
                            replay_words=1024, rank_words=512, winner_words=64, counter_words=2336, program_words=512,
                            scan_ahead=8, pipelined=True),
         clock_hz=100_000_000,
+        buffer_bytes=1024,
         loader_board="ulx3s",
     ),
     Board(
@@ -199,6 +207,7 @@ BOARDS = {board.name: board for board in (
                            replay_words=1024, rank_words=512, winner_words=64, counter_words=512, scan_ahead=8,
                            pipelined=True),
         clock_hz=100_000_000,
+        buffer_bytes=1024,
         loader_board="ulx3s",
     ),
 )}

@@ -25,6 +25,7 @@ import serial
 from serial.tools import list_ports
 
 from ..hw.config import ArrayConfig
+from ..hw.link.config import BAUD
 from ..hw.link.protocol import (
     DAMAGE,
     RESPONSE,
@@ -98,7 +99,7 @@ class SerialTransport:
     Raises LinkError when the port cannot be opened, and later when it is gone.
     """
 
-    def __init__(self, port: str, baud: int = 1_000_000, timeout: float = 1.0):
+    def __init__(self, port: str, baud: int = BAUD, timeout: float = 1.0):
         self.port, self.timeout = port, timeout
         try:
             self._serial = serial.serial_for_url(port, baudrate=baud, timeout=timeout)

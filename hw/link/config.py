@@ -18,10 +18,13 @@ from .protocol import (
     pack_response,
 )
 
-__all__ = ["DAMAGE_SLOT", "LinkConfig"]
+__all__ = ["BAUD", "DAMAGE_SLOT", "LinkConfig"]
 
 DAMAGE_SLOT = 8
 """Bytes that the constant answer to a damaged frame takes."""
+
+BAUD = 3_000_000
+"""Bits per second: the most that the USB adapters of all boards take."""
 
 _SHORT_BUFFER = 256
 """With a buffer up to this, no request has a block of more than `FRAME_BYTES`."""
@@ -48,7 +51,7 @@ class LinkConfig:
     """
 
     clock_hz: int
-    baud: int = 1_000_000
+    baud: int = BAUD
     buffer_bytes: int = 256
 
     def __post_init__(self):
@@ -56,7 +59,7 @@ class LinkConfig:
         if not (isinstance(size, int) and 256 <= size <= 4096 and size & (size - 1) == 0):
             raise ValueError(f"buffer_bytes must be a power of two from 256 to 4096, not {size!r}")
         if self.baud < 1 or self.divisor < 4:
-            raise ValueError(f"baud must be at most a quarter of clock_hz {self.clock_hz}, not {self.baud!r}")
+            raise ValueError(f"baud must be from 1 to a quarter of clock_hz {self.clock_hz}, not {self.baud!r}")
         error = abs(self.clock_hz / self.divisor / self.baud - 1)
         if error > 0.02:
             raise ValueError(f"baud {self.baud} is {error:.1%} off when {self.clock_hz} Hz are divided by "

@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from bitprop.hw.config import ArrayConfig
@@ -13,13 +13,14 @@ from bitprop.model.presets import DIGITS_BATCH
 from bitprop.sim import cli, demo
 from bitprop.sim.demo import DemoSettings, link_for_simulation, run_demo
 from bitprop.sim.runner import BenchError, run_bench
+from bitprop.synth.boards import find_board
 from typer.testing import CliRunner
 
 from bitprop.cli import app
 
 ARRAY = ArrayConfig(counter_words=4096)
 SMALL = NetworkConfig(layers=(256, 16, 16), classes=10, seed=5)
-LINK = link_for_simulation(36_000_000)
+LINK = link_for_simulation(find_board("icebreaker").link)
 
 
 class Recorder:
@@ -112,7 +113,7 @@ def test_run_trains_a_board(tmp_path, options, batch):
     def serve():
         try:
             run_bench(System(ARRAY, LINK), "bitprop.sim.bench_port", tests=1, optimize=True, timeout=300, parameters={
-                "link": {"clock_hz": LINK.clock_hz, "baud": LINK.baud}, "name": str(name), "stop": str(stop)})
+                "link": asdict(LINK), "name": str(name), "stop": str(stop)})
         except BenchError as error:
             failures.append(error)
 

@@ -101,7 +101,7 @@ def test_what_does_not_fit_is_named_with_what_would():
     with pytest.raises(ValueError) as caught:
         check_memory(board)
     message = str(caught.value)
-    assert "takes 84 block RAMs of 30" in message
+    assert "takes 85 block RAMs of 30" in message
     assert "weights: 16 × 16 bits × 1024 words, block RAMs: 64" in message
     assert "What would fit: tiles=128" in message
     with pytest.raises(BuildError, match="cannot hold this configuration"):

@@ -46,7 +46,7 @@ def test_bounds_are_those_by_hand():
     assert 16 <= roofline.ports["counters"] * 32 / (4 + 1) <= 64
     assert roofline.loader == 16 / 2 + 1 + 4
     # 17 words and their number at ten bits a byte, and what goes around them.
-    assert 36 * 10 * 100 < roofline.link < 1.3 * 36 * 10 * 100
+    assert 36 * 10 * 33 < roofline.link < 1.1 * 36 * 10 * 33
     assert roofline.cycles == max(roofline.bounds.values()) == roofline.bounds[roofline.limit]
 
 

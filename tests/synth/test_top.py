@@ -28,7 +28,7 @@ def test_design_trains_through_its_uart():
 
 SMALL = dataclasses.replace(
     find_board("ulx3s-25f"), name="ulx3s-25f-small",
-    clock_hz=10_000_000,  # ten cycles a bit: the line takes most of the time
+    clock_hz=10_000_000, baud=1_000_000,  # ten cycles a bit: the line takes most of the time
     config=ArrayConfig(rows=8, update_lanes=32, load_words=2, tiles=64, counter_words=1024, scan_ahead=2,
                        pipelined=True))
 

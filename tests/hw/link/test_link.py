@@ -10,7 +10,8 @@ CASES = {
     "bytes": ({}, {"clock_hz": 32_000_000, "baud": 8_000_000}),
     "wide": ({"counter_bits": 11, "update_lanes": 32, "statistic_width": 20, "pipelined": True},
              {"clock_hz": 33_000_000, "baud": 3_000_000, "buffer_bytes": 1024}),
-    "pairs": ({"update_lanes": 32, "load_words": 2}, {"clock_hz": 32_000_000, "baud": 8_000_000}),
+    "pairs": ({"update_lanes": 32, "load_words": 2},
+              {"clock_hz": 32_000_000, "baud": 8_000_000, "buffer_bytes": 512}),
 }
 
 
