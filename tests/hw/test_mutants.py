@@ -1,7 +1,7 @@
 """Faults put into the gateware one at a time: every one must be caught by the benches that pass without it.
 
-A mutant is a replacement in the source of one module; the classes of the changed source lend their `elaborate`, and
-its forms, to the real ones for the time of a test.
+A mutant is a replacement in the source of one module; the classes of the changed source lend their methods to the real
+ones for the time of a test.
 """
 
 import importlib.util
@@ -188,7 +188,7 @@ def run(bench: str, name: str) -> None:
 
 
 def mutate(monkeypatch, mutant: Mutant) -> None:
-    """Give the module's components the methods of the changed source that make the hardware, until the test ends."""
+    """Give the module's components the methods of the changed source, until the test ends."""
     original = importlib.import_module(f"bitprop.hw.{mutant.module}")
     source = inspect.getsource(original)
     count = source.count(mutant.old)
@@ -201,9 +201,9 @@ def mutate(monkeypatch, mutant: Mutant) -> None:
     exec(compile(source, f"mutant of {mutant.module}", "exec"), vars(changed))
     for name, part in vars(changed).items():
         if isinstance(part, type) and issubclass(part, wiring.Component) and part.__module__ == spec.name:
-            for method in ("elaborate", "_multiplexed", "_copied", "_from_mask", "_from_chain"):
-                if method in vars(part):
-                    monkeypatch.setattr(getattr(original, name), method, vars(part)[method])
+            for method, body in vars(part).items():
+                if inspect.isfunction(body) and method != "__init__":
+                    monkeypatch.setattr(getattr(original, name), method, body)
 
 
 @pytest.mark.parametrize("bench", sorted({mutant.caught_by for mutant in MUTANTS.values()}))
