@@ -428,20 +428,21 @@ class Sequencer(wiring.Component):
             with m.If(job.first):
                 m.d.sync += drain.member.eq(0)
 
-        ends = self._address(m, job, draining, summed, row, behind)
+        ends = self._address(m, job, draining, summed, row)
         self._write(m, job, draining, classified, ends, out, row)
 
-    def _address(self, m: Module, job, draining, summed, row, behind: int) -> list:
+    def _address(self, m: Module, job, draining, summed, row) -> list:
         """Where ranks and verdicts are read and written, late, as they are; returns tokens of the last row of `job`, by
         cycles since it left.
 
-        The sums of `job` are there in the cycle behind `summed`; `row` leaves, the second of a pair if `behind`.
+        The sums of `job` are there in the cycle behind `summed`; `row` leaves, or the pair that it begins.
         """
         config, drain = self.config, self.control.drain
         in_tile = ceil_log2(config.tile_blocks)
         job_word = job.block >> in_tile
         begins, rows = [summed], [drain.shift]
-        verdicts, ends = [drain.counts.any() & drain.group_last], [drain.shift & row[behind:].all()]
+        verdicts = [drain.counts.any() & drain.group_last]
+        ends = [drain.shift & row[config.drain_rows - 1:].all()]
         for tokens in (begins, rows, verdicts, ends):
             for _ in range(3):
                 tokens.append(registered(m, tokens[-1]))

